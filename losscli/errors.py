@@ -1,0 +1,46 @@
+"""The failures a user can mend: what is wrong, where it stands, and the way out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a datum stands: a file and, for text, its 1-based line and field; for arrays, its index."""
+
+    file: str
+    line: int | None = None
+    field: int | None = None
+    index: tuple[int, ...] | None = None
+
+    def __str__(self) -> str:
+        if self.index is not None:
+            return f"{self.file}[{', '.join(map(str, self.index))}]"
+        return ":".join(str(part) for part in (self.file, self.line, self.field) if part is not None)
+
+
+class LosscliError(Exception):
+    """A failure with a documented code word, a place and a hint.
+
+    ``code`` is one of the words listed in docs/errors.md; scripts match on it.
+    """
+
+    def __init__(self, code: str, message: str, *, place: Place | None = None, hint: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.place = place
+        self.hint = hint
+
+
+class UsageError(LosscliError):
+    """The command itself is wrong: an unknown loss or option, a parameter out of range."""
+
+
+class DataError(LosscliError):
+    """The data are wrong: unreadable, malformed, of the wrong shape, a label out of range."""
+
+
+class OutputError(LosscliError):
+    """A result could not be written."""
