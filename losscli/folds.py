@@ -1,0 +1,255 @@
+"""The folds of the families: inputs to variables, and the chain rule back, derived once for all losses of a family.
+
+``a`` are a kernel's first partial derivatives with respect to its variables, ``b`` its second ones; no loss mixes
+two variables of one fold in a product, so the diagonal of the Hessian is Σ b u'² + a u'' over the variables u.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from losscli import stable
+from losscli.inputs import Array, Bools, Fold, Groups, Ints, Partials, Target
+
+
+def plain(*names: str) -> Callable[..., Fold]:
+    """The fold that changes nothing: the kernel reads the inputs themselves, in this order."""
+
+    def fold(*arrays: Array) -> Fold:
+        return Fold(
+            arrays,
+            gradient=lambda a, name: a[names.index(name)],
+            hessian=lambda a, b, name: b[names.index(name)],  # noqa: ARG005
+        )
+
+    return fold
+
+
+def residual(prediction: Array, target: Array) -> Fold:
+    """r = prediction - target."""
+    return Fold(
+        (prediction - target,),
+        gradient=lambda a, name: a[0] if name == "prediction" else -a[0],
+        hessian=lambda a, b, name: b[0],  # noqa: ARG005
+    )
+
+
+def margin(score: Array, label: Array) -> Fold:
+    """m = label · score, label -1 or 1."""
+    return Fold(
+        (score * label,),
+        gradient=lambda a, name: a[0] * label,  # noqa: ARG005
+        hessian=lambda a, b, name: b[0],  # noqa: ARG005  (label² = 1)
+    )
+
+
+def binary_logits(z: Array, target: Array) -> Fold:
+    """yes = -log σ(z), no = -log σ(-z), and the target."""
+    e = np.exp(-np.abs(z))
+    excess = np.log1p(e)
+    # The two surprises share one exponential and one logarithm.
+    yes, no = excess + np.maximum(-z, 0.0), excess + np.maximum(z, 0.0)
+
+    def odds() -> tuple[Array, Array]:
+        small = e / (1.0 + e)
+        large = 1.0 / (1.0 + e)
+        return np.where(z >= 0, large, small), np.where(z >= 0, small, large)
+
+    def gradient(a: Partials, _: str) -> Array:
+        p, q = odds()
+        return a[1] * p - a[0] * q
+
+    def hessian(a: Partials, b: Partials, _: str) -> Array:
+        p, q = odds()
+        return stable.times(q * q, b[0]) + stable.times(p * p, b[1]) + (a[0] + a[1]) * (p * q)
+
+    return Fold((yes, no, target), gradient, hessian)
+
+
+def binary_probs(p: Array, target: Array) -> Fold:
+    """yes = -log p, no = -log(1 - p), and the target; p a free variable."""
+    q = 1.0 - p
+
+    def gradient(a: Partials, _: str) -> Array:
+        return stable.over(a[1], q) - stable.over(a[0], p)
+
+    def hessian(a: Partials, b: Partials, _: str) -> Array:
+        return stable.over(a[0] + b[0], p * p) + stable.over(a[1] + b[1], q * q)
+
+    return Fold((-np.log(p), -np.log1p(-p), target), gradient, hessian)
+
+
+def log_rate(x: Array, target: Array) -> Fold:
+    """The rate e^x, its logarithm x, and the target."""
+    rate = np.exp(x)
+    return Fold(
+        (rate, x, target),
+        gradient=lambda a, _: a[0] * rate + a[1],
+        hessian=lambda a, b, _: (a[0] + b[0] * rate) * rate + b[1],
+    )
+
+
+def rate(x: Array, target: Array) -> Fold:
+    """The rate x, its logarithm, and the target."""
+    return Fold(
+        (x, np.log(x), target),
+        gradient=lambda a, _: a[0] + stable.over(a[1], x),
+        hessian=lambda a, b, _: b[0] + stable.over(b[1] - a[1], x * x),
+    )
+
+
+def likelihood_logits(z: Array, y: Target) -> Fold:
+    """s = -log p_y, p the softmax: of the true class (M,), or of every class (M, C) for soft labels."""
+    return _likelihood_soft(z, y) if y.index is None else _likelihood_hard(z, y.index)
+
+
+def _likelihood_hard(z: Array, index: Ints) -> Fold:
+    """The surprise of the true class, s = log(Σ exp(z_j - z_y)), and p - e_y without forming p_y - 1."""
+    rows = np.arange(len(z))
+    top = z.max(axis=1)
+    e = np.exp(z - top[:, None])
+    own = e[rows, index]
+    gap = top - z[rows, index]
+    e[rows, index] = 0.0
+    rest = e.sum(axis=1)
+    # Where the label is on top own - 1 is exactly 0 and log1p sees the others alone; where it is not, rest ≥ 1.
+    surprise = np.log1p(rest + (own - 1.0)) + gap
+    total = rest + own
+
+    def gradient(a: Partials, _: str) -> Array:
+        scale = a[0] / total
+        slope = e * scale[:, None]
+        slope[rows, index] = -rest * scale
+        return slope
+
+    def hessian(a: Partials, b: Partials, _: str) -> Array:
+        p = e / total[:, None]
+        q = stable.others(p)
+        other, mine = rest / total, own / total
+        # 1 - p_j counts the label's share, which e no longer holds.
+        q += mine[:, None]
+        q[rows, index] = other
+        p[rows, index] = mine
+        curve = a[0][:, None] * p * q
+        p[rows, index] = other
+        return curve + stable.times(p * p, b[0][:, None])
+
+    return Fold((surprise,), gradient, hessian, right=lambda: gap == 0.0)
+
+
+def _likelihood_soft(z: Array, y: Target) -> Fold:
+    mass = y.dense(z.shape[1])
+    view = stable.softmax(z)
+
+    def gradient(a: Partials, _: str) -> Array:
+        pull = stable.times(mass, a[0])
+        return view.p * stable.others(pull) - pull * view.rest
+
+    def hessian(a: Partials, b: Partials, _: str) -> Array:
+        pull, curve = stable.times(mass, a[0]), stable.times(mass, b[0])
+        p, q = view.p, view.rest
+        bend = p * p * stable.others(curve) + stable.times(q * q, curve)
+        return bend + pull.sum(axis=1, keepdims=True) * p * q
+
+    return Fold((view.surprise,), gradient, hessian, combine=lambda x: stable.times(mass, x).sum(axis=1))
+
+
+def likelihood_log_probs(x: Array, y: Target) -> Fold:
+    """Log-probabilities as free variables: s = -x_y."""
+    return _by_class(x, y, -x, lambda a: -a, lambda _, b: b)
+
+
+def likelihood_probs(p: Array, y: Target) -> Fold:
+    """Probabilities as free variables: s = -log p_y."""
+    return _by_class(p, y, -np.log(p), lambda a: -stable.over(a, p), lambda a, b: stable.over(a + b, p * p))
+
+
+def _by_class(
+    x: Array, y: Target, surprise: Array, slope: Callable[[Array], Array], curve: Callable[[Array, Array], Array]
+) -> Fold:
+    """The fold of a surprise that depends on its own class alone; partials are spread over the classes first."""
+    mass = y.dense(x.shape[1])
+    if y.index is None:
+        return Fold(
+            (surprise,),
+            gradient=lambda a, _: slope(stable.times(mass, a[0])),
+            hessian=lambda a, b, _: curve(stable.times(mass, a[0]), stable.times(mass, b[0])),
+            combine=lambda value: stable.times(mass, value).sum(axis=1),
+        )
+    own = surprise[np.arange(len(x)), y.index]
+    return Fold(
+        (own,),
+        gradient=lambda a, _: slope(stable.times(mass, a[0][:, None])),
+        hessian=lambda a, b, _: curve(stable.times(mass, a[0][:, None]), stable.times(mass, b[0][:, None])),
+        right=lambda: own == surprise.min(axis=1),
+    )
+
+
+def deviation_logits(z: Array, y: Target) -> Fold:
+    """p - y, p the softmax, without the cancellation of p_top - 1."""
+    view = stable.softmax(z)
+    mass = y.dense(z.shape[1])
+    deviation = np.where(view.rest < view.p, (1.0 - mass) - view.rest, view.p - mass)
+
+    def gradient(a: Partials, _: str) -> Array:
+        return view.p * (a[0] * view.rest - stable.others(a[0] * view.p))
+
+    def hessian(a: Partials, b: Partials, _: str) -> Array:
+        p, q = view.p, view.rest
+        squares = stable.others(b[0] * p * p)
+        return (q - p) * gradient(a, "") + p * p * (b[0] * q * q + squares)
+
+    return Fold((deviation,), gradient, hessian, right=_right(z, y))
+
+
+def deviation_probs(p: Array, y: Target) -> Fold:
+    """p - y, p a free variable."""
+    return Fold(
+        (p - y.dense(p.shape[1]),),
+        gradient=lambda a, _: a[0],
+        hessian=lambda a, b, _: b[0],  # noqa: ARG005
+        right=_right(p, y),
+    )
+
+
+def scores(z: Array, y: Target) -> Fold:
+    """The scores and the index of the true class."""
+    return Fold(
+        (z, y.index),
+        gradient=lambda a, _: a[0],
+        hessian=lambda a, b, _: b[0],  # noqa: ARG005
+        right=_right(z, y),
+    )
+
+
+def _right(z: Array, y: Target) -> Callable[[], Bools] | None:
+    index = y.index
+    if index is None:
+        return None
+    return lambda: np.asarray(z[np.arange(len(z)), index] == z.max(axis=1))
+
+
+def mask_probs(p: Array, target: Array) -> Fold:
+    """p, 1 - p and the target; partials are taken with respect to p alone."""
+    return Fold(
+        (p, 1.0 - p, target),
+        gradient=lambda a, _: a[0],
+        hessian=lambda a, b, _: b[0],  # noqa: ARG005
+    )
+
+
+def mask_logits(z: Array, target: Array) -> Fold:
+    """p = σ(z), 1 - p and the target; partials are taken with respect to p alone."""
+    p, q = stable.sigmoid(z), stable.sigmoid(-z)
+    return Fold(
+        (p, q, target),
+        gradient=lambda a, _: a[0] * (p * q),
+        hessian=lambda a, b, _: p * q * (b[0] * (p * q) + a[0] * (q - p)),
+    )
+
+
+def ranking(scores: Array, relevance: Array, groups: Groups) -> Fold:
+    """Scores, relevance and the groups of rows that belong to one query."""
+    return plain("scores", "relevance", "query")(scores, relevance, groups)

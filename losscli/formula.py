@@ -1,0 +1,374 @@
+"""The oracle: runs a printed formula in as many digits as it takes.
+
+Conventions: 0 times anything is 0 (so entropies hold at 0), log(0) = -inf, x/0 = ±inf with the sign of x, x**0 = 1;
+0/0, inf - inf and results off the real line are nan; the max of nothing is -inf. Literals are exact decimals.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from types import CodeType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from losscli.errors import UsageError
+
+if TYPE_CHECKING:
+    from mpmath import mpf
+
+T = TypeVar("T")
+Index = tuple[int, ...]
+Env = Mapping[str, Any]
+
+# Working digits grow by these factors. 1 + exp(-3600) is 1 in fewer than 1560 digits: only from 1600 on are an exact 0,
+# an inf or a nan believed, and noise taken for 0.
+_LADDER, _BELIEVED = (1, 2, 8, 32, 128), 1600
+# Slopes from one side, to O(h²), times 2: they see one smooth piece only, and at a kink the two sides differ.
+_STENCILS = {1: (-3, 4, -1), 2: (4, -10, 8, -2)}
+# Mpmath keeps its precision in one global context: two threads would run in each other's digits.
+_LOCK = threading.RLock()
+
+
+@dataclass(frozen=True)
+class Program:
+    """A printed formula with the definitions of its variables, executed in order.
+
+    Raises ValueError where a text leaves the whitelist. Needs mpmath only to run.
+    """
+
+    formula: str
+    where: tuple[tuple[str, str], ...] = ()
+
+    def __post_init__(self) -> None:
+        for name, _ in self.where:
+            if not name.isidentifier() or name.startswith("_") or name in WORDS:
+                raise ValueError(f"{name!r} cannot name a variable of the formula {self.formula!r}")
+        _ = self.names
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The free names: inputs and parameters."""
+        free, defined = set[str](), set[str]()
+        for name, text in (*self.where, ("", self.formula)):
+            free |= _compiled(text)[1] - defined
+            defined.add(name)
+        return frozenset(free)
+
+    def value(self, env: Env, *, digits: int = 50) -> mpf:
+        """Value of the formula to `digits` relative digits.
+
+        `env`: floats, ints, bools, strings, None, numpy scalars and arrays, (nested) lists; floats are taken exactly.
+        Raises ValueError where `env` lacks a name and ArithmeticError where the digits never settle (see `settle`).
+        """
+        scope = self._scope(env)
+        return settle(lambda: self._run(scope), digits)
+
+    def slope(
+        self, env: Env, name: str, index: Index | None = None, *, order: int = 1, side: int = 0, digits: int = 40
+    ) -> mpf:
+        """Slope, or second derivative (`order` 2), with respect to one entry of one input.
+
+        `side` -1 or +1: from below or above. With 0 both must exist and agree; at a kink (for order 2: at a seam of two
+        pieces) and at an edge of the domain they do not, and where a slope is infinite none settles: ArithmeticError.
+        """
+        if order not in _STENCILS or side not in (-1, 0, 1):
+            raise ValueError(f"order must be 1 or 2 and side -1, 0 or 1, not {order} and {side}")
+        scope, sides = self._scope(env), (side,) if side else (-1, 1)
+        slopes = settle(lambda: self._slopes(scope, name, index, order, sides), digits)
+        # Each side is known to `digits`; two of them may differ by a little more.
+        if not _same(slopes[0], slopes[-1], digits - 2):
+            raise ArithmeticError(f"no derivative of order {order} by {name}: from below and above {_shown(slopes)}")
+        return slopes[-1]
+
+    def condition(self, env: Env, names: Sequence[str], quantity: Callable[[Env], mpf] | None = None) -> mpf:
+        """Condition number κ = Σ |x_i ∂q/∂x_i| / |q| over all entries of the named inputs, to a few digits.
+
+        q is the formula's value, or `quantity(env)`, good to 25 digits. Relative errors ε of the inputs move q by at
+        most κ ε |q|. κ is inf where q is 0 but moves with an input, where it is infinite, and at an isolated point.
+        """
+        mp, scope, compute = _mp(), self._scope(env), quantity or self._run
+
+        def run() -> mpf:
+            q = compute(scope)
+            entries = ((name, i) for name in names if name in scope for i, x in _entries(scope[name]) if x)
+            total = sum((_shift(compute, scope, q, *entry) for entry in entries), mp.zero)
+            return total / abs(q) if q and mp.isfinite(q) else mp.inf if total or q else total
+
+        return settle(run, 2)
+
+    def slope_condition(
+        self, env: Env, names: Sequence[str], name: str, index: Index | None = None, *, order: int = 1, side: int = 0
+    ) -> mpf:
+        """Condition number of `slope` (with side 0, of the slope from above); see `condition`."""
+        return self.condition(env, names, lambda scope: self._slopes(scope, name, index, order, (side or 1,))[0])
+
+    def _scope(self, env: Env) -> dict[str, Any]:
+        if missing := self.names - env.keys():
+            raise ValueError(f"the formula {self.formula!r} needs {', '.join(sorted(missing))}")
+        return {name: _exact(value) for name, value in env.items()}
+
+    def _run(self, scope: Env) -> mpf:
+        room = _words() | {name: scope[name] for name in self.names}
+        for name, text in self.where:
+            room[name] = eval(_compiled(text)[0], room)
+        # The plus rounds a constant such as pi, which would otherwise stay as lazy as it is.
+        return +_mp().convert(eval(_compiled(self.formula)[0], room))
+
+    def _slopes(
+        self, scope: Env, name: str, index: Index | None, order: int, sides: tuple[int, ...]
+    ) -> tuple[mpf, ...]:
+        """Slopes from the given sides with an error of about 10**-dps, as h = 10**(-dps/2) costs O(h²)."""
+        mp = _mp()
+        sizes = [0, *(int(mp.mag(x)) for value in scope.values() for _, x in _entries(value) if mp.isnormal(x))]
+        # A step beyond the smallest number may cross a kink; smaller steps need more digits.
+        h = mp.ldexp(1, min(sizes) - mp.prec // 2)
+        lost = (max(sizes) - min(sizes)) * 0.302
+        with _working(int(mp.dps * (1 + order / 2) + order * lost) + 1):
+            at = functools.cache(
+                lambda k: self._run({**scope, name: _changed(scope[name], index or (), lambda x: x + k * h)})
+            )
+
+            def slope(side: int) -> mpf:
+                return side**order * sum(c * at(side * k) for k, c in enumerate(_STENCILS[order])) / (2 * h**order)
+
+            return tuple(slope(side) for side in sides)
+
+
+def settle(compute: Callable[[], T], digits: int) -> T:
+    """Agreed number (or tuple of numbers), on which two runs at rising precision agree to `digits` relative digits.
+
+    `compute` runs in mpmath's global precision, from digits + 10 to 128 times that. An exact 0, inf or nan is believed
+    only at 1600 digits, lest 1 - tanh(800) be 0; there, what sinks with the precision (noise, a slope at a flat point)
+    is taken for the 0 it is. Raises ArithmeticError with the last two values if they never agree.
+    """
+    runs: list[Any] = []
+    for factor in _LADDER:
+        work = max(digits + 10, 50) * factor
+        with _working(work):
+            runs.append(compute())
+        # Rounded, as mpmath cannot print a number of thousands of digits.
+        with _working(digits + 10):
+            agreed = _agreed(runs[-2], runs[-1], digits, work >= _BELIEVED) if len(runs) > 1 else None
+        if agreed is not None:
+            return agreed  # type: ignore[no-any-return]
+    last = " and ".join(_shown(run) for run in runs[-2:])
+    raise ArithmeticError(f"{digits} digits are not reached at the precision of {work}: {last}")
+
+
+def _agreed(a: Any, b: Any, digits: int, believed: bool) -> Any:
+    if isinstance(b, tuple):
+        parts = tuple(_agreed(x, y, digits, believed) for x, y in zip(a, b, strict=True))
+        return None if None in parts else parts
+    if _same(a, b, digits) and (believed or _mp().isnormal(b)):
+        return +b
+    # Noise is 10**-digits, and the digits have grown fourfold; a true 1e-450 that came to light has not fallen so.
+    return _mp().zero if believed and abs(a) < 1e-10 and abs(b) <= a * a else None
+
+
+def _same(a: Any, b: Any, digits: int) -> bool:
+    mp = _mp()
+    if not (mp.isfinite(a) and mp.isfinite(b)):
+        return bool(a == b or (mp.isnan(a) and mp.isnan(b)))
+    return bool(abs(a - b) <= max(abs(a), abs(b)) * mp.mpf(10) ** -digits)
+
+
+def _shown(run: Any) -> str:
+    with _working(20):
+        return ", ".join(_mp().nstr(+x, 20) for x in (run if isinstance(run, tuple) else (run,)))
+
+
+def _shift(compute: Callable[[Env], mpf], scope: Env, q: mpf, name: str, index: Index) -> mpf:
+    """|x ∂q/∂x| of one entry; where one direction leaves the domain, the other counts."""
+    mp = _mp()
+    eta = mp.mpf(10) ** -20
+    ends = (compute({**scope, name: _changed(scope[name], index, lambda x: x * f)}) for f in (1 + eta, 1 - eta))
+    return next((abs((end - q) / eta) for end in ends if mp.isfinite(end)), mp.inf)
+
+
+@contextmanager
+def _working(digits: int) -> Iterator[None]:
+    with _LOCK, _mp().workdps(digits):
+        yield
+
+
+@functools.cache
+def _mp() -> Any:
+    try:
+        import mpmath
+    except ImportError:
+        hint = "pip install 'losscli[exact]'"
+        raise UsageError("extra-missing", "the exact oracle needs mpmath, which is missing", hint=hint) from None
+    return mpmath.mp
+
+
+def _exact(value: Any) -> Any:
+    """Equal data in ints, exact mpf, strings, None and lists."""
+    if value is None or isinstance(value, (str, int)):
+        return value
+    if isinstance(value, (list, tuple)):
+        return [_exact(item) for item in value]
+    plain = value.tolist() if hasattr(value, "tolist") else value
+    # A long double is its own tolist().
+    return _mp().convert(plain) if isinstance(plain, (float, type(value))) else _exact(plain)
+
+
+def _entries(value: Any, index: Index = ()) -> Iterator[tuple[Index, Any]]:
+    if isinstance(value, list):
+        for i, item in enumerate(value):
+            yield from _entries(item, (*index, i))
+    elif value is not None and not isinstance(value, str):
+        yield index, value
+
+
+def _changed(value: Any, index: Index, change: Callable[[Any], Any]) -> Any:
+    if index:
+        return [_changed(v, index[1:], change) if i == index[0] % len(value) else v for i, v in enumerate(value)]
+    if value is None or isinstance(value, (list, str)):
+        raise ValueError(f"a slope needs one number, not {value!r}: give its index")
+    return change(_mp().convert(value))
+
+
+class _Checker(ast.NodeTransformer):
+    """The whitelist: refuses what is no arithmetic, and puts exact numbers and real arithmetic in."""
+
+    allowed = (
+        *(ast.Expression, ast.Constant, ast.Name, ast.Load, ast.Store, ast.Call, ast.IfExp, ast.Tuple, ast.List),
+        *(ast.BinOp, ast.Add, ast.Sub, ast.Mult, ast.Div, ast.Pow, ast.UnaryOp, ast.USub, ast.Not, ast.BoolOp, ast.And),
+        *(ast.Or, ast.Compare, ast.Eq, ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.Is, ast.IsNot, ast.In),
+        *(ast.NotIn, ast.ListComp, ast.GeneratorExp, ast.comprehension, ast.Subscript, ast.Slice),
+    )
+
+    def __init__(self, text: str) -> None:
+        self.text, self.bound, self.free, self.compared = text, frozenset[str](), set[str](), set[ast.expr]()
+
+    def visit(self, node: ast.AST) -> Any:
+        self.check(isinstance(node, self.allowed), node)
+        return super().visit(node)
+
+    def check(self, allowed: bool, node: ast.AST) -> None:
+        if not allowed:
+            raise ValueError(f"{type(node).__name__} {ast.unparse(node)!r} is not allowed in the formula {self.text!r}")
+
+    def visit_Name(self, node: ast.Name) -> ast.Name:
+        readable = node.id == "pi" and isinstance(node.ctx, ast.Load)
+        self.check(readable or not (node.id.startswith("_") or node.id in WORDS), node)
+        if node.id not in self.bound | {"pi"}:
+            self.free.add(node.id)
+        return node
+
+    def visit_Constant(self, node: ast.Constant) -> ast.expr:
+        if isinstance(node.value, float):
+            exact = Fraction(ast.get_source_segment(self.text, node) or node.value)
+            return _call("_over", ast.Constant(exact.numerator), ast.Constant(exact.denominator))
+        self.check(node in self.compared or node.value is None or isinstance(node.value, int), node)
+        return node
+
+    def visit_Compare(self, node: ast.Compare) -> ast.AST:
+        self.compared |= {s for s in (node.left, *node.comparators) if isinstance(getattr(s, "value", None), str)}
+        return self.generic_visit(node)
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
+        word = {"Mult": "_times", "Div": "_over", "Pow": "_power"}.get(type(node.op).__name__)
+        self.generic_visit(node)
+        return _call(word, node.left, node.right) if word else node
+
+    def visit_Call(self, node: ast.Call) -> ast.Call:
+        known = isinstance(node.func, ast.Name) and node.func.id in WORDS - {"pi"}
+        self.check(known and not node.keywords, node)
+        return ast.Call(node.func, [self.visit(arg) for arg in node.args], [])
+
+    def visit_ListComp(self, node: ast.ListComp | ast.GeneratorExp) -> ast.ListComp:
+        outer = self.bound
+        parts = [self.visit(part) for part in node.generators]
+        # A list even where a generator is written: a definition may be read twice.
+        made = ast.ListComp(self.visit(node.elt), parts)
+        self.bound = outer
+        return made
+
+    visit_GeneratorExp = visit_ListComp  # noqa: N815
+
+    def visit_comprehension(self, node: ast.comprehension) -> ast.comprehension:
+        names = list(ast.walk(node.target))
+        self.check(not node.is_async and all(isinstance(n, (ast.Name, ast.Tuple, ast.Store)) for n in names), node)
+        source = self.visit(node.iter)
+        self.bound |= {n.id for n in names if isinstance(n, ast.Name)}
+        return ast.comprehension(self.visit(node.target), source, [self.visit(test) for test in node.ifs], 0)
+
+
+def _call(word: str, *args: ast.expr) -> ast.Call:
+    return ast.Call(ast.Name(word, ast.Load()), list(args), [])
+
+
+@functools.cache
+def _compiled(text: str) -> tuple[CodeType, frozenset[str]]:
+    """Code of one expression, and its free names."""
+    try:
+        tree = ast.parse(text.strip(), mode="eval")
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise ValueError(f"{text!r} is not a formula: {error}") from None
+    checker = _Checker(text.strip())
+    return compile(ast.fix_missing_locations(checker.visit(tree)), "<formula>", "eval"), frozenset(checker.free)
+
+
+def _times(a: Any, b: Any) -> Any:
+    if isinstance(a, list) or isinstance(b, list):
+        raise TypeError("a product of lists: write it entry by entry")
+    return a * b if a and b else 0
+
+
+def _over(a: Any, b: Any) -> Any:
+    mp = _mp()
+    return mp.convert(a) / b if b else mp.nan if mp.isnan(a) else mp.sign(a) * mp.inf
+
+
+def _power(a: Any, b: Any) -> Any:
+    mp = _mp()
+    a, b = mp.convert(a), mp.convert(b)
+    if not b or mp.isnan(a) or mp.isnan(b):
+        return a + b if b else 1
+    if not a:
+        return 0 if b > 0 else mp.inf
+    if mp.isinf(b):
+        return mp.exp(_times(b, mp.log(abs(a))))
+    return mp.nan if a < 0 and not mp.isint(b) else a**b
+
+
+def _real(word: str, x: Any) -> Any:
+    """One of mpmath's functions on the real line; outside, nan."""
+    mp = _mp()
+    x = mp.convert(x)
+    # Of more than 2**65536, exp would need as many digits of log 2, and an exponent that fills the memory.
+    if word in ("exp", "cosh") and x and mp.mag(x) > 65536:
+        x = mp.sign(x) * mp.inf
+    y = getattr(mp, word)(x)
+    return y if isinstance(y, mp.mpf) else mp.nan
+
+
+def _extreme(pick: Callable[..., Any], empty: str, *items: Any) -> Any:
+    several = items[0] if len(items) == 1 else items
+    return next((x for x in several if x != x), pick(several, default=_mp().mpf(empty)))
+
+
+_REAL = ("exp", "log", "sqrt", "tanh", "cosh", "cos", "acos", "atan", "erf")
+_OWN: dict[str, Any] = {word: functools.partial(_real, word) for word in _REAL} | {
+    "max": functools.partial(_extreme, max, "-inf"),
+    "min": functools.partial(_extreme, min, "inf"),
+    # The real part of the complex log Γ is log |Γ|.
+    "lgamma": lambda x: _mp().re(_mp().loggamma(x)),
+    "argmax": lambda items: max(range(len(items)), key=items.__getitem__),
+    "zip": lambda *columns: list(zip(*columns, strict=True)),
+    "enumerate": lambda items: list(enumerate(items)),
+    **{word.__name__: word for word in (abs, sum, len, range, sorted)},
+}
+WORDS = frozenset(_OWN) | {"pi"}
+
+
+@functools.cache
+def _words() -> dict[str, Any]:
+    hidden = {"__builtins__": {}, "_times": _times, "_over": _over, "_power": _power}
+    return _OWN | hidden | {"pi": _mp().pi}

@@ -1,0 +1,206 @@
+"""What a loss reads: the domain of each number, the inputs of each family, and how they fold into variables.
+
+Conventions. M rows (samples, pixels, elements), C classes, D features. A *fold* turns a family's inputs into the
+few variables its kernels are written in and carries derivatives back by the chain rule, once for the family.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+Ints = npt.NDArray[np.intp]
+Layout = Literal["elements", "rows", "classes", "groups"]
+Partials = tuple[Array, ...]
+
+# Probabilities printed with four decimals miss 1 by up to C · 5e-5: what is refused must be a mistake.
+_SUM_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class Domain:
+    """A set of numbers that an input may hold.
+
+    ``low`` and ``high`` are included; ``infinite`` says that an infinite bound itself is allowed; ``members``
+    lists a finite set; ``sums`` demands that each row adds up to one, or that its exponentials do.
+    """
+
+    text: str
+    low: float = -np.inf
+    high: float = np.inf
+    infinite: bool = False
+    members: tuple[float, ...] = ()
+    sums: Literal["", "one", "exp"] = ""
+
+    def outside(self, x: Array) -> Bools:
+        """The entries of x that are not in the set; same shape."""
+        if self.members:
+            return ~np.isin(x, self.members)
+        inside = (x >= self.low) & (x <= self.high)
+        if not self.infinite:
+            inside &= np.isfinite(x)
+        return ~inside
+
+    def admits(self, x: Array) -> bool:
+        """Whether every entry is in the set: one cheap pass when all is well."""
+        if not x.size:
+            return True
+        if not self.members and not self.infinite and np.isinf(self.low) and np.isinf(self.high):
+            # A sum is finite unless some entry is not, or the sum itself overflows: then look closely.
+            return bool(np.isfinite(x.sum())) or not self.outside(x).any()
+        return not self.outside(x).any()
+
+    def row_sums(self, x: Array) -> Array:
+        """What each row adds up to, where the domain demands one."""
+        return (np.exp(x) if self.sums == "exp" else x).sum(axis=-1)
+
+    def bad_rows(self, x: Array) -> Bools:
+        """The rows of x (M, C) that should add up to one and do not, and those with nothing to normalise."""
+        if self.sums:
+            return np.asarray(np.abs(self.row_sums(x) - 1.0) > _SUM_TOLERANCE)
+        if self.infinite and x.ndim > 1:
+            return np.asarray(np.isneginf(x).all(axis=-1))
+        return np.zeros(len(x), dtype=np.bool_)
+
+
+REAL = Domain("a finite number")
+LOGIT = Domain("a finite number or -inf for a class that cannot be", high=np.finfo(float).max, infinite=True)
+PROBABILITY = Domain("in [0, 1]", 0.0, 1.0)
+LOG_PROBABILITY = Domain("a log-probability, at most 0", high=0.0, infinite=True, sums="exp")
+SIMPLEX = Domain("probabilities that sum to 1", 0.0, 1.0, sums="one")
+NON_NEGATIVE = Domain("at least 0", low=0.0)
+SIGN = Domain("-1 or 1", members=(-1.0, 1.0))
+LABEL = Domain("a class index, a class name, or one-hot or soft labels")
+IDENTITY = Domain("a whole number that names a group")
+
+
+@dataclass(frozen=True)
+class Input:
+    """One input of a loss: its name, what numbers it holds, and whether a gradient is taken with respect to it."""
+
+    name: str
+    domain: Domain
+    differentiable: bool = False
+    help: str = ""
+
+
+@dataclass(frozen=True)
+class Target:
+    """Class labels as a kernel reads them: an index per row, or a mass per row and class.
+
+    Exactly one of ``index`` (M,) and ``mass`` (M, C) is set; the mass holds soft labels, smoothing and class weights.
+    """
+
+    index: Ints | None = None
+    mass: Array | None = None
+
+    def take(self, rows: Any) -> Target:
+        """The labels of some rows."""
+        return Target(
+            None if self.index is None else self.index[rows],
+            None if self.mass is None else self.mass[rows],
+        )
+
+    def dense(self, classes: int) -> Array:
+        """The labels as a mass per row and class, (M, C)."""
+        if self.mass is not None:
+            return self.mass
+        assert self.index is not None
+        mass = np.zeros((len(self.index), classes))
+        mass[np.arange(len(self.index)), self.index] = 1.0
+        return mass
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Rows bound together, such as the documents of a query: each group a run of consecutive rows."""
+
+    starts: Ints
+    sizes: Ints
+
+    def sum(self, x: Array) -> Array:
+        """The sum of each group, (M,) → (G,)."""
+        return np.asarray(np.add.reduceat(x, self.starts))
+
+    def max(self, x: Array) -> Array:
+        """The largest entry of each group, (M,) → (G,)."""
+        return np.asarray(np.maximum.reduceat(x, self.starts))
+
+    def spread(self, per_group: Array) -> Array:
+        """Each group's number given to all its rows, (G,) → (M,)."""
+        return np.repeat(per_group, self.sizes)
+
+
+@dataclass(frozen=True)
+class Fold:
+    """The variables a kernel reads, and the chain rule back to the inputs.
+
+    ``gradient`` takes the partial derivatives with respect to the variables and the name of an input, and returns
+    the derivative with respect to that input, rows first. ``hessian`` takes first and second partials and returns
+    the diagonal of each row's Hessian. ``combine`` adds a kernel's values up to one per row, where a row has several.
+    ``right`` tells, for classification, which rows have their label on top.
+    """
+
+    variables: tuple[Any, ...]
+    gradient: Callable[[Partials, str], Array]
+    hessian: Callable[[Partials, Partials, str], Array]
+    combine: Callable[[Array], Array] | None = None
+    right: Callable[[], Bools] | None = None
+
+
+@dataclass(frozen=True)
+class Link:
+    """One way of giving a family its inputs: as logits, as probabilities, ...
+
+    ``where`` defines the variables of the printed formulas in terms of the inputs; formula.py runs it.
+    """
+
+    fold: Callable[..., Fold]
+    where: tuple[tuple[str, str], ...] = ()
+    domains: Mapping[str, Domain] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What a family of losses reads, and how it folds.
+
+    ``layout``: *elements*, every entry of arrays of one shape is a row of its own; *rows*, vectors (M, D);
+    *classes*, scores (M, C) and labels (M,) or (M, C); *groups*, rows bound together by an identity.
+    ``links``: the ways of giving the first input, the default first. ``options``: the shared options that apply.
+    ``soft``: whether labels may be soft; ``expected``: whether a soft label's loss is the mean over its classes.
+    """
+
+    name: str
+    inputs: tuple[Input, ...]
+    layout: Layout
+    links: Mapping[str, Link]
+    options: frozenset[str] = frozenset()
+    soft: bool = False
+    expected: bool = False
+    reduction: Literal["mean", "sum"] = "mean"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the inputs, in the order of the command line."""
+        return tuple(entry.name for entry in self.inputs)
+
+    @property
+    def differentiable(self) -> tuple[str, ...]:
+        """The inputs that a gradient is taken with respect to; the first is the default."""
+        return tuple(entry.name for entry in self.inputs if entry.differentiable)
+
+    @property
+    def default_link(self) -> str:
+        """The way of giving the inputs when nothing is said."""
+        return next(iter(self.links))
+
+    def domain(self, name: str, link: str) -> Domain:
+        """The domain of an input under a link."""
+        entry = next(entry for entry in self.inputs if entry.name == name)
+        return self.links[link].domains.get(name, entry.domain)

@@ -1,0 +1,237 @@
+"""One loss = one block: what a kernel returns, what describes it, and how it is found.
+
+A kernel is arithmetic only. It takes the variables of its family's fold (see signatures.py) as float64 arrays with
+rows first, and its parameters as keyword-only arguments; it returns Rows, Pooled or Batch. Slopes are thunks: a
+run that wants the value alone never pays for them.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+import math
+import pkgutil
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from losscli.errors import UsageError
+from losscli.inputs import Array, Signature
+
+Slope = Array | tuple[Array, ...]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Independent rows: a value for each, and partial derivatives with respect to the fold's variables."""
+
+    value: Array
+    grad: Callable[[], Slope]
+    hess: Callable[[], Slope] | None = None
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """A function of sums over rows: the terms of each row, then value and partials given the totals of the terms."""
+
+    terms: tuple[Array, ...]
+    value: Callable[..., float]
+    grad: Callable[..., Slope]
+    hess: Callable[..., Slope] | None = None
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Groups of rows that need each other: a value per group (G,), partials per row."""
+
+    value: Array
+    grad: Callable[[], Slope]
+    hess: Callable[[], Slope] | None = None
+
+
+Kernel = Callable[..., Rows | Pooled | Batch]
+
+
+@dataclass(frozen=True)
+class Param:
+    """What a keyword argument of a kernel means, and the numbers it may be."""
+
+    help: str
+    above: float | None = None
+    at_least: float | None = None
+    below: float | None = None
+    at_most: float | None = None
+
+    @property
+    def bounds(self) -> str:
+        """The bounds in words: '> 0, <= 1'."""
+        pairs = ((">", self.above), (">=", self.at_least), ("<", self.below), ("<=", self.at_most))
+        return ", ".join(f"{sign} {bound:g}" for sign, bound in pairs if bound is not None)
+
+    def admits(self, value: float) -> bool:
+        """Whether a number is finite and within the bounds."""
+        return (
+            math.isfinite(value)
+            and (self.above is None or value > self.above)
+            and (self.at_least is None or value >= self.at_least)
+            and (self.below is None or value < self.below)
+            and (self.at_most is None or value <= self.at_most)
+        )
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of one loss: its name, type, default and meaning."""
+
+    name: str
+    type: type
+    default: Any
+    param: Param
+
+    @property
+    def option(self) -> str:
+        """The name as an option on the command line."""
+        return "--" + self.name.replace("_", "-")
+
+    def check(self, value: Any) -> Any:
+        """The value, converted to the parameter's type; UsageError when it is out of bounds."""
+        if value is None or self.type is bool:
+            return value
+        if isinstance(value, bool) or self.type(value) != value or not self.param.admits(value):
+            bounds = self.param.bounds or "finite"
+            kind = "a whole number" if self.type is int else "a number"
+            raise UsageError("parameter-range", f"{self.option} must be {kind} {bounds}, not {value!r}")
+        return self.type(value)
+
+
+@dataclass(frozen=True)
+class Kinks:
+    """Where a loss has no derivative: in words, and as a label of the smooth piece that each row is on.
+
+    ``piece(*variables, **params)`` returns labels (M,) or (M, K); a difference straddles a kink iff the labels of
+    its ends differ. ``jump`` says that the value itself jumps there.
+    """
+
+    where: str
+    piece: Callable[..., Any]
+    jump: bool = False
+
+
+@dataclass(frozen=True)
+class Loss:
+    """An entry of the catalogue: everything that the program knows of one loss."""
+
+    name: str
+    aliases: tuple[str, ...]
+    kernel: Kernel
+    reads: Signature
+    formula: str
+    sources: tuple[str, ...]
+    peers: tuple[str, ...]
+    kinks: Kinks | None
+    params: tuple[Parameter, ...]
+    summary: str
+    notes: str
+
+    def bind(self, **given: Any) -> Bound:
+        """The loss with its parameters set; UsageError for an unknown or out-of-range parameter."""
+        known = {entry.name: entry for entry in self.params}
+        for name in given:
+            if name not in known:
+                hint = did_you_mean(name, known) or f"{self.name} has {', '.join(known) or 'no parameters'}"
+                raise UsageError("parameter-unknown", f"{self.name} has no parameter {name!r}", hint=hint)
+        values = {name: entry.check(given.get(name, entry.default)) for name, entry in known.items()}
+        return Bound(self, values)
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A loss with its parameters set: what everything downstream handles."""
+
+    loss: Loss
+    params: Mapping[str, Any]
+
+    def __call__(self, *variables: Any) -> Rows | Pooled | Batch:
+        """The kernel's result on the variables of a fold."""
+        return self.loss.kernel(*variables, **self.params)
+
+    def pieces(self, *variables: Any) -> Any:
+        """The label of the smooth piece that each row is on, or None for a smooth loss."""
+        return None if self.loss.kinks is None else self.loss.kinks.piece(*variables, **self.params)
+
+
+_CATALOGUE: dict[str, Loss] = {}
+
+
+def loss(
+    *,
+    reads: Signature,
+    formula: str,
+    sources: Sequence[str],
+    peers: Sequence[str] = (),
+    aliases: Sequence[str] = (),
+    kinks: Kinks | None = None,
+) -> Callable[[Kernel], Kernel]:
+    """Enter a kernel into the catalogue under its own name; the first docstring line is its definition."""
+
+    def enter(kernel: Kernel) -> Kernel:
+        summary, _, notes = (inspect.getdoc(kernel) or "").partition("\n")
+        entry = Loss(
+            name=kernel.__name__.replace("_", "-"),
+            aliases=tuple(aliases),
+            kernel=kernel,
+            reads=reads,
+            formula=formula,
+            sources=tuple(sources),
+            peers=tuple(peers),
+            kinks=kinks,
+            params=_parameters(kernel),
+            summary=summary,
+            notes=notes.strip(),
+        )
+        if entry.name in _CATALOGUE:
+            raise ValueError(f"two losses are named {entry.name}")
+        _CATALOGUE[entry.name] = entry
+        return kernel
+
+    return enter
+
+
+def _parameters(kernel: Kernel) -> tuple[Parameter, ...]:
+    signature = inspect.signature(kernel, eval_str=True)
+    keywords = (entry for entry in signature.parameters.values() if entry.kind is entry.KEYWORD_ONLY)
+    return tuple(_parameter(entry) for entry in keywords)
+
+
+def _parameter(entry: inspect.Parameter) -> Parameter:
+    annotated, param = typing.get_args(entry.annotation)
+    kinds = [kind for kind in typing.get_args(annotated) or (annotated,) if kind is not type(None)]
+    return Parameter(entry.name, kinds[0], entry.default, param)
+
+
+def catalogue() -> Mapping[str, Loss]:
+    """Every loss by its canonical name, in alphabetical order."""
+    package = importlib.import_module("losscli.losses")
+    for module in pkgutil.iter_modules(package.__path__):
+        importlib.import_module(f"losscli.losses.{module.name}")
+    return dict(sorted(_CATALOGUE.items()))
+
+
+def get(name: str) -> Loss:
+    """The loss of a name or an alias; UsageError with the nearest names when there is none."""
+    losses = catalogue()
+    aliases = {alias: entry for entry in losses.values() for alias in entry.aliases}
+    wanted = name.strip().lower().replace("_", "-")
+    found = losses.get(wanted) or aliases.get(wanted)
+    if found is None:
+        hint = did_you_mean(wanted, [*losses, *aliases]) or "'losscli list' shows all losses"
+        raise UsageError("loss-unknown", f"no loss named {name!r}", hint=hint)
+    return found
+
+
+def did_you_mean(word: str, words: Any) -> str:
+    """'did you mean a or b?' for the words closest to a misspelled one; empty when none is close."""
+    close = difflib.get_close_matches(word, list(words), n=3, cutoff=0.6)
+    return f"did you mean {' or '.join(close)}?" if close else ""

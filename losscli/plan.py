@@ -1,0 +1,270 @@
+"""How a loss's data lie: which array is which input, how their shapes agree, and in what blocks they are read.
+
+Rows come first and, for class scores, classes last, whatever the file's order of axes. Shapes are checked here,
+once, before anything is read; values are checked in targets.py, block by block.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from losscli.errors import DataError, Place, UsageError
+from losscli.files.source import Source
+from losscli.inputs import Array, Groups, Ints, Signature
+
+Raw = np.ndarray[Any, Any]
+
+# One block of float64 that stays in a core's cache, with its temporaries.
+_BLOCK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class How:
+    """The shared options that say how data are to be read."""
+
+    link: str = ""
+    class_axis: int = 1
+    classes: tuple[str, ...] = ()
+    class_weight: Array | None = None
+    label_smoothing: float = 0.0
+    ignore_index: int | None = None
+    zero_one_labels: bool = False
+
+
+@dataclass(frozen=True)
+class Column:
+    """An input laid out as rows: a view of its source's array, and the way back to a place in the file.
+
+    ``lead``: how many axes of length one were put in front; ``axis``: where the last axis came from.
+    """
+
+    source: Source
+    array: Raw
+    lead: int = 0
+    axis: int | None = None
+
+    def place(self, index: Sequence[int]) -> Place:
+        """Where an entry, or a row, stands in its file."""
+        at = [int(i) for i in index]
+        if self.axis is not None and len(at) == self.array.ndim:
+            at.insert(self.axis, at.pop())
+        return self.source.place(tuple(at[self.lead :]))
+
+    def fitted(self, shape: tuple[int, ...]) -> Column | None:
+        """The column in another shape that differs by axes of length one after the first; None if it does not fit."""
+        mine = self.array.shape
+        if mine == shape:
+            return self
+        same = mine[:1] == shape[:1] and [n for n in mine[1:] if n != 1] == [n for n in shape[1:] if n != 1]
+        return replace(self, array=self.array.reshape(shape)) if same else None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A loss's data, checked for shape, and the blocks they are read in.
+
+    ``lead`` is the shape of the data without the axis that a row's own entries lie on; ``order`` brings the rows of
+    each group together where the file scatters them; ``names`` are the classes' names where they are known.
+    """
+
+    signature: Signature
+    link: str
+    how: How
+    columns: Mapping[str, Column]
+    lead: tuple[int, ...]
+    classes: int = 0
+    names: tuple[str, ...] = ()
+    sample_weight: Column | None = None
+    mask: Column | None = None
+    order: Ints | None = None
+    groups: Groups | None = None
+    block_rows: int = field(default=1)
+
+    @property
+    def first(self) -> Column:
+        """The first input: its shape is that of the data."""
+        return self.columns[self.signature.names[0]]
+
+    @property
+    def rows(self) -> int:
+        """The length of the data's first axis."""
+        return self.lead[0]
+
+    def spans(self) -> list[tuple[int, int]]:
+        """The blocks, half-open ranges of rows: they depend on the data's shape alone, so the sums do too."""
+        if self.groups is None:
+            edges = [*range(0, self.rows, self.block_rows), self.rows]
+        else:
+            ends = np.cumsum(self.groups.sizes)
+            cuts = np.searchsorted(ends, np.arange(self.block_rows, self.rows, self.block_rows))
+            edges = [0, *np.unique([*ends[cuts], self.rows]).tolist()]
+        return list(pairwise(edges))
+
+    def read(self, column: Column, start: int, stop: int) -> Raw:
+        """Rows [start, stop) of an input, in the order of the plan."""
+        return column.array[start:stop] if self.order is None else column.array[self.order[start:stop]]
+
+    def place(self, column: Column, start: int, flat: int, entry: Sequence[int] = ()) -> Place:
+        """Where the flat-th row of the block from ``start`` stands, or one entry of it."""
+        within = self.lead[1:]
+        at = [int(i) for i in np.unravel_index(flat % max(1, math.prod(within)), within)] if within else []
+        row = start + flat // max(1, math.prod(within))
+        first = row if self.order is None else int(self.order[row])
+        depth = column.array.ndim
+        return column.place([first, *at, *entry][:depth])
+
+
+def plan(
+    signature: Signature,
+    sources: Mapping[str, Source],
+    how: How,
+    *,
+    sample_weight: Source | None = None,
+    mask: Source | None = None,
+) -> Plan:
+    """Check options and shapes, and lay the data out as rows; UsageError, DataError."""
+    link = how.link or signature.default_link
+    if link not in signature.links:
+        raise UsageError("link-unknown", f"--from must be one of {', '.join(signature.links)}, not {link!r}")
+    _check_options(signature, how, sample_weight is not None, mask is not None)
+    if not 0.0 <= how.label_smoothing <= 1.0:
+        raise UsageError("parameter-range", f"--label-smoothing must be in [0, 1], not {how.label_smoothing:g}")
+    first = _first(signature, sources[signature.names[0]], how)
+    others = {name: _fit(signature, name, sources[name], first) for name in signature.names[1:]}
+    shape = first.array.shape
+    vectors = signature.layout in ("classes", "rows")
+    lead = shape[:-1] if vectors else shape
+    classes = shape[-1] if signature.layout == "classes" else 0
+    made = Plan(
+        signature,
+        link,
+        how,
+        {signature.names[0]: first, **others},
+        lead,
+        classes,
+        _class_names(how, classes, first.source.columns),
+        _aside("sample-weight", sample_weight, lead),
+        _aside("mask", mask, lead),
+        block_rows=max(1, _BLOCK_BYTES // (8 * math.prod(shape[1:]))),
+    )
+    return _grouped(made) if signature.layout == "groups" else made
+
+
+def _check_options(signature: Signature, how: How, weighted: bool, masked: bool) -> None:
+    """Refuse a shared option that means nothing to the family."""
+    given = {
+        "class-axis": how.class_axis != 1,
+        "classes": bool(how.classes),
+        "class-weight": how.class_weight is not None,
+        "label-smoothing": how.label_smoothing != 0.0,
+        "ignore-index": how.ignore_index is not None,
+        "labels": how.zero_one_labels,
+        "sample-weight": weighted,
+        "mask": masked,
+    }
+    for option, is_given in given.items():
+        if is_given and option not in signature.options:
+            raise UsageError("option-unknown", f"--{option} means nothing to losses that read {signature.name} data")
+
+
+def _first(signature: Signature, source: Source, how: How) -> Column:
+    """The first input with its rows in front and its class axis behind."""
+    column = Column(source, source.array)
+    name = signature.names[0]
+    if not source.array.size:
+        raise DataError("data-empty", "no data rows", place=Place(source.name))
+    if source.array.ndim == 0 or (signature.layout in ("classes", "rows") and source.array.ndim == 1):
+        column = Column(source, source.array[None], lead=1)
+    if signature.layout == "rows" and column.array.ndim != 2:
+        raise _shape_error(column, f"{name} must have shape (rows, entries)")
+    if signature.layout == "groups" and column.array.ndim != 1:
+        raise _shape_error(column, f"{name} must have one number per row")
+    if signature.layout != "classes":
+        return column
+    axis = how.class_axis + column.array.ndim if how.class_axis < 0 else how.class_axis
+    if not 0 <= axis < column.array.ndim:
+        raise UsageError("class-axis", f"--class-axis {how.class_axis} is not an axis of shape {source.array.shape}")
+    return replace(column, array=np.moveaxis(column.array, axis, -1), axis=axis)
+
+
+def _fit(signature: Signature, name: str, source: Source, first: Column) -> Column:
+    """Another input, in the shape that goes with the first."""
+    array = source.array
+    if signature.layout == "classes":
+        if array.ndim > 1 - first.lead and array.shape == first.source.array.shape and array.dtype.kind != "U":
+            column = Column(source, array[None] if first.lead else array, lead=first.lead)
+            return replace(column, array=np.moveaxis(column.array, first.axis or 0, -1), axis=first.axis)
+        shape = first.array.shape[:-1]
+    else:
+        shape = first.array.shape
+    column = Column(source, array[None], lead=1) if first.lead or array.ndim == 0 else Column(source, array)
+    fitted = column.fitted(shape)
+    if fitted is None:
+        raise _length_error(column, first, name, signature.names[0])
+    return fitted
+
+
+def _shape_error(column: Column, rule: str) -> DataError:
+    return DataError("shape", f"{rule}, not {column.source.array.shape}", place=Place(column.source.name))
+
+
+def _length_error(column: Column, first: Column, name: str, first_name: str) -> DataError:
+    mine, theirs = column.source.array.shape, first.source.array.shape
+    if mine[:1] != theirs[:1]:
+        rows = f"{mine[0] if mine else 1} rows of {name}"
+        message = f"{rows}, but {theirs[0] if theirs else 1} of {first_name} in {first.source.name}"
+        return DataError("length", message, place=Place(column.source.name))
+    message = f"{name} of shape {mine} do not go with {first_name} of shape {theirs}"
+    return DataError("shape", message, place=Place(column.source.name))
+
+
+def _aside(option: str, source: Source | None, lead: tuple[int, ...]) -> Column | None:
+    """A weight or a mask: one number per row, or one per entry."""
+    if source is None:
+        return None
+    column = Column(source, source.array)
+    for shape in (lead, lead[:1]):
+        fitted = column.fitted(shape)
+        if fitted is not None:
+            return fitted
+    message = f"--{option} of shape {source.array.shape} does not go with rows of shape {lead}"
+    raise DataError("length", message, place=Place(source.name))
+
+
+def _class_names(how: How, classes: int, header: Sequence[str]) -> tuple[str, ...]:
+    """The names of the classes, from --classes or the header, after checking what is said per class."""
+    if how.classes and classes and len(how.classes) != classes:
+        raise UsageError("classes", f"--classes names {len(how.classes)} classes, the data have {classes}")
+    weight = how.class_weight
+    if weight is not None and weight.shape != (classes,):
+        raise UsageError("class-weight", f"--class-weight needs {classes} numbers, one per class, not {weight.size}")
+    if weight is not None and not (np.isfinite(weight).all() and (weight >= 0).all()):
+        raise UsageError("class-weight", "--class-weight must be finite and at least 0")
+    names = how.classes or (tuple(header) if len(header) == classes else ())
+    if len(set(names)) != len(names):
+        raise UsageError("classes", "two classes have the same name", hint="name them with --classes a,b,c")
+    return names
+
+
+def _grouped(made: Plan) -> Plan:
+    """Bring the rows of each group together, in the order in which the groups first appear."""
+    column = made.columns["query"]
+    identity = column.array
+    if identity.dtype.kind == "f" and not np.isfinite(identity).all():
+        at = int(np.argmin(np.isfinite(identity)))
+        raise DataError("domain", f"query must be finite, not {identity[at]:g}", place=column.place((at,)))
+    _, first, inverse = np.unique(identity, return_index=True, return_inverse=True)
+    rank = np.empty(len(first), dtype=np.intp)
+    rank[np.argsort(first, kind="stable")] = np.arange(len(first))
+    position = rank[inverse.reshape(-1)]
+    order = np.argsort(position, kind="stable")
+    sizes = np.bincount(position)
+    groups = Groups(np.cumsum(sizes) - sizes, sizes)
+    scattered = bool((np.diff(position) < 0).any())
+    return replace(made, order=order if scattered else None, groups=groups)

@@ -1,0 +1,59 @@
+"""What a run is asked for, and what it answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from losscli.inputs import Array
+from losscli.loss import Bound
+from losscli.plan import Plan
+
+Reduction = Literal["mean", "sum", "none"]
+
+
+@dataclass(frozen=True)
+class Wants:
+    """What a run is asked for besides the value."""
+
+    grad: str = ""
+    hess: str = ""
+    per_sample: bool = False
+    top: int = 0
+    by_class: bool = False
+
+
+@dataclass(frozen=True)
+class ByClass:
+    """The rows of one true class: how many, their mean loss and how many of them are right."""
+
+    index: int
+    name: str
+    rows: int
+    mean: float
+    right: int
+
+
+@dataclass(frozen=True)
+class Result:
+    """A loss over data: value in nats unless the loss says otherwise, and whatever else was asked for.
+
+    ``rows`` counts the losses (rows, elements or groups), ``kept`` those that count, ``weight`` the mean's
+    denominator, ``accuracy`` the share of rows whose label has the top score, where there are labels.
+    """
+
+    bound: Bound
+    plan: Plan
+    reduction: Reduction
+    value: float | Array
+    rows: int
+    kept: int
+    weight: float
+    nonfinite: int
+    accuracy: float | None = None
+    gradient: Array | None = None
+    hessian: Array | None = None
+    per_sample: Array | None = None
+    top: tuple[tuple[int, float], ...] = ()
+    by_class: tuple[ByClass, ...] = ()
+    wants: Wants = field(default_factory=Wants)

@@ -1,0 +1,125 @@
+"""Elementary functions that keep their relative accuracy close to zero and far from it.
+
+All take and return float64 arrays and broadcast. None validates. They may pass through 0/0 and overflow on
+purpose, so callers silence floating-point warnings once, around the whole block of work.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float64]
+
+# Beyond this |r| the sum r + log1p(e^-2r) - ln 2 no longer cancels; below it sinh is safe from overflow.
+_LOG_COSH_SEAM = 2.0
+
+
+def softplus(z: Array) -> Array:
+    """log(1 + e^z)."""
+    return np.log1p(np.exp(-np.abs(z))) + np.maximum(z, 0.0)
+
+
+def sigmoid(z: Array) -> Array:
+    """1 / (1 + e^-z), with all its digits also where it is tiny."""
+    e = np.exp(-np.abs(z))
+    return np.where(z >= 0, 1.0, e) / (1.0 + e)
+
+
+def log_cosh(r: Array) -> Array:
+    """log(cosh(r)): r²/2 near zero, |r| - ln 2 far out."""
+    size = np.abs(r)
+    near = np.log1p(2.0 * np.sinh(np.minimum(size, _LOG_COSH_SEAM) / 2.0) ** 2)
+    far = size + np.log1p(np.exp(-2.0 * size)) - math.log(2.0)
+    return np.where(size <= _LOG_COSH_SEAM, near, far)
+
+
+def sech2(r: Array) -> Array:
+    """1 / cosh(r)², the slope of tanh, without the overflow of cosh."""
+    e = np.exp(-np.abs(r))
+    return (2.0 * e / (1.0 + e * e)) ** 2
+
+
+def times(a: Array | float, b: Array) -> Array:
+    """a · b with 0 · anything = 0, so that a term of weight zero vanishes also where it is infinite."""
+    return np.where(np.equal(a, 0.0), 0.0, a * b)
+
+
+def over(a: Array | float, b: Array) -> Array:
+    """a / b with 0 / anything = 0: the slope of a term of weight zero."""
+    return np.where(np.equal(a, 0.0), 0.0, a / b)
+
+
+def xlogy(x: Array, y: Array) -> Array:
+    """x · log(y) with 0 · log(0) = 0."""
+    return times(x, np.log(y))
+
+
+def log_ratio(p: Array, q: Array) -> Array:
+    """log(p / q), with all its digits where p is close to q."""
+    # p - q is exact when the ratio lies in [1/2, 2] (Sterbenz), so log1p sees the true excess.
+    near = (p <= 2.0 * q) & (q <= 2.0 * p)
+    return np.where(near, np.log1p((p - q) / q), np.log(p) - np.log(q))
+
+
+def log_factorial(t: Array) -> Array:
+    """log(t!) = log Γ(t + 1) for t ≥ 0; once per distinct value, since counts repeat."""
+    distinct, index = np.unique(t, return_inverse=True)
+    table = np.array([math.lgamma(value + 1.0) for value in distinct])
+    return table[index.reshape(t.shape)]
+
+
+def norm(d: Array, p: float = 2.0) -> Array:
+    """The p-norm of each row, (M, D) → (M, 1), scaled so that powers neither overflow nor vanish."""
+    scale = np.abs(d).max(axis=1, keepdims=True, initial=0.0)
+    share = np.abs(over(d, scale))
+    if p == 2:
+        return scale * np.sqrt((share * share).sum(axis=1, keepdims=True))
+    return scale * (share**p).sum(axis=1, keepdims=True) ** (1.0 / p)
+
+
+def unit(d: Array) -> Array:
+    """Each row divided by its Euclidean norm; a zero row stays zero."""
+    scaled = over(d, np.abs(d).max(axis=1, keepdims=True, initial=0.0))
+    return over(scaled, norm(scaled))
+
+
+def others(x: Array) -> Array:
+    """For every entry of a row the sum of the *other* entries, shape (M, C) → (M, C).
+
+    Subtracting an entry from the total loses digits only for an entry that dominates its row, and only the one
+    largest in size can: for that one the others are added up.
+    """
+    rows = np.arange(len(x))
+    top = np.abs(x).argmax(axis=1)
+    rest = x.sum(axis=1, keepdims=True) - x
+    without = x.copy()
+    without[rows, top] = 0.0
+    rest[rows, top] = without.sum(axis=1)
+    return rest
+
+
+@dataclass(frozen=True)
+class Softmax:
+    """Softmax probabilities of rows of logits, with what cancellation would destroy.
+
+    ``p`` (M, C) the probabilities, ``rest`` 1 - p, ``surprise`` -log p in nats.
+    """
+
+    p: Array
+    rest: Array
+    surprise: Array
+
+
+def softmax(z: Array) -> Softmax:
+    """Softmax of each row of logits z (M, C); a logit of -inf is a class of probability zero."""
+    top = z.max(axis=1, keepdims=True)
+    e = np.exp(z - top)
+    rest = others(e)
+    total = e.sum(axis=1, keepdims=True)
+    at_top = e.argmax(axis=1)
+    excess = rest[np.arange(len(z)), at_top][:, None]
+    return Softmax(p=e / total, rest=rest / total, surprise=np.log1p(excess) + (top - z))
