@@ -41,7 +41,7 @@ class _Outputs:
 
 def evaluate(
     bound: Bound,
-    sources: Mapping[str, Any],
+    sources: Mapping[str, Any] | Plan,
     *,
     how: How | None = None,
     sample_weight: Any = None,
@@ -54,12 +54,12 @@ def evaluate(
 ) -> Result:
     """The reduced loss over data, and on request its gradient, diagonal Hessian and per-row values.
 
-    ``sources`` maps each input's name to an array or a Source. ``mean`` divides by the sum of the weights in force,
+    ``sources`` maps each input's name to an array or a Source, or is a plan already made of them. ``mean`` divides by the sum of the weights in force,
     or by the number of kept rows when there are none. The gradient is that of the reduced value; for ``none``, each
     row's own. ``allocate`` makes the arrays that gradients are written into. Raises UsageError and DataError.
     """
     wants = wants or Wants()
-    made = plan(
+    made = sources if isinstance(sources, Plan) else plan(
         bound.loss.reads,
         {name: as_source(name, data) for name, data in sources.items()},
         how or How(),
@@ -302,7 +302,7 @@ def _finish_pooled(
     table = arrange(made, 0, 1)
     kernel = bound(*made.signature.links[made.link].fold(*table.arrays).variables)
     assert isinstance(kernel, Pooled)
-    return kernel.value(*totals)
+    return float(kernel.value(*(np.float64(total) for total in totals)))
 
 
 def _empty(bound: Bound, made: Plan, reduction: Reduction, empty: str, part: Part, wants: Wants) -> Result:

@@ -46,7 +46,7 @@ class Program:
 
     def __post_init__(self) -> None:
         for name, _ in self.where:
-            if not name.isidentifier() or name.startswith("_") or name in WORDS:
+            if _compiled(name)[1] != {name}:
                 raise ValueError(f"{name!r} cannot name a variable of the formula {self.formula!r}")
         _ = self.names
 
@@ -91,15 +91,8 @@ class Program:
         q is the formula's value, or `quantity(env)`, good to 25 digits. Relative errors ε of the inputs move q by at
         most κ ε |q|. κ is inf where q is 0 but moves with an input, where it is infinite, and at an isolated point.
         """
-        mp, scope, compute = _mp(), self._scope(env), quantity or self._run
-
-        def run() -> mpf:
-            q = compute(scope)
-            entries = ((name, i) for name in names if name in scope for i, x in _entries(scope[name]) if x)
-            total = sum((_shift(compute, scope, q, *entry) for entry in entries), mp.zero)
-            return total / abs(q) if q and mp.isfinite(q) else mp.inf if total or q else total
-
-        return settle(run, 2)
+        scope = self._scope(env)
+        return settle(lambda: _kappa(quantity or self._run, scope, names), 2)
 
     def slope_condition(
         self, env: Env, names: Sequence[str], name: str, index: Index | None = None, *, order: int = 1, side: int = 0
@@ -113,15 +106,13 @@ class Program:
         return {name: _exact(value) for name, value in env.items()}
 
     def _run(self, scope: Env) -> mpf:
-        room = _words() | {name: scope[name] for name in self.names}
+        room = _OWN | {"pi": _mp().pi} | {name: scope[name] for name in self.names}
         for name, text in self.where:
             room[name] = eval(_compiled(text)[0], room)
-        # The plus rounds a constant such as pi, which would otherwise stay as lazy as it is.
+        # The plus rounds pi, which would otherwise stay lazy.
         return +_mp().convert(eval(_compiled(self.formula)[0], room))
 
-    def _slopes(
-        self, scope: Env, name: str, index: Index | None, order: int, sides: tuple[int, ...]
-    ) -> tuple[mpf, ...]:
+    def _slopes(self, scope: Env, name: str, index: Index | None, order: int, sides: Sequence[int]) -> tuple[mpf, ...]:
         """Slopes from the given sides with an error of about 10**-dps, as h = 10**(-dps/2) costs O(h²)."""
         mp = _mp()
         sizes = [0, *(int(mp.mag(x)) for value in scope.values() for _, x in _entries(value) if mp.isnormal(x))]
@@ -130,13 +121,10 @@ class Program:
         lost = (max(sizes) - min(sizes)) * 0.302
         with _working(int(mp.dps * (1 + order / 2) + order * lost) + 1):
             at = functools.cache(
-                lambda k: self._run({**scope, name: _changed(scope[name], index or (), lambda x: x + k * h)})
+                lambda k: self._run({**scope, name: _changed(scope[name], index or (), (k * h).__add__)})
             )
-
-            def slope(side: int) -> mpf:
-                return side**order * sum(c * at(side * k) for k, c in enumerate(_STENCILS[order])) / (2 * h**order)
-
-            return tuple(slope(side) for side in sides)
+            sums = (sum(c * at(side * k) for k, c in enumerate(_STENCILS[order])) for side in sides)
+            return tuple(total / (2 * (side * h) ** order) for side, total in zip(sides, sums, strict=True))
 
 
 def settle(compute: Callable[[], T], digits: int) -> T:
@@ -182,12 +170,15 @@ def _shown(run: Any) -> str:
         return ", ".join(_mp().nstr(+x, 20) for x in (run if isinstance(run, tuple) else (run,)))
 
 
-def _shift(compute: Callable[[Env], mpf], scope: Env, q: mpf, name: str, index: Index) -> mpf:
-    """|x ∂q/∂x| of one entry; where one direction leaves the domain, the other counts."""
-    mp = _mp()
-    eta = mp.mpf(10) ** -20
-    ends = (compute({**scope, name: _changed(scope[name], index, lambda x: x * f)}) for f in (1 + eta, 1 - eta))
-    return next((abs((end - q) / eta) for end in ends if mp.isfinite(end)), mp.inf)
+def _kappa(compute: Callable[[Env], mpf], scope: Env, names: Sequence[str]) -> mpf:
+    mp, q = _mp(), compute(scope)
+    # Less than the spacing of floats, lest a step cross the kink at a neighbour.
+    eta, total = mp.mpf(10) ** -20, mp.zero
+    for name, index in [(read, i) for read in names for i, x in _entries(scope[read]) if x]:
+        # Where one direction leaves the domain, the other counts.
+        moved = ({**scope, name: _changed(scope[name], index, (1 + e).__mul__)} for e in (eta, -eta))
+        total += next((abs(end - q) / eta for end in map(compute, moved) if mp.isfinite(end)), mp.inf)
+    return total / abs(q) if q and mp.isfinite(q) else mp.inf if total or q else total
 
 
 @contextmanager
@@ -201,8 +192,8 @@ def _mp() -> Any:
     try:
         import mpmath
     except ImportError:
-        hint = "pip install 'losscli[exact]'"
-        raise UsageError("extra-missing", "the exact oracle needs mpmath, which is missing", hint=hint) from None
+        needs = "the exact oracle needs mpmath, which is missing"
+        raise UsageError("extra-missing", needs, hint="pip install 'losscli[exact]'") from None
     return mpmath.mp
 
 
@@ -227,7 +218,8 @@ def _entries(value: Any, index: Index = ()) -> Iterator[tuple[Index, Any]]:
 
 def _changed(value: Any, index: Index, change: Callable[[Any], Any]) -> Any:
     if index:
-        return [_changed(v, index[1:], change) if i == index[0] % len(value) else v for i, v in enumerate(value)]
+        at = range(len(value))[index[0]]
+        return [*value[:at], _changed(value[at], index[1:], change), *value[at + 1 :]]
     if value is None or isinstance(value, (list, str)):
         raise ValueError(f"a slope needs one number, not {value!r}: give its index")
     return change(_mp().convert(value))
@@ -359,16 +351,11 @@ _OWN: dict[str, Any] = {word: functools.partial(_real, word) for word in _REAL} 
     "max": functools.partial(_extreme, max, "-inf"),
     "min": functools.partial(_extreme, min, "inf"),
     # The real part of the complex log Γ is log |Γ|.
-    "lgamma": lambda x: _mp().re(_mp().loggamma(x)),
+    "lgamma": lambda x: _mp().inf if x <= 0 and _mp().isint(x) else _mp().re(_mp().loggamma(x)),
     "argmax": lambda items: max(range(len(items)), key=items.__getitem__),
     "zip": lambda *columns: list(zip(*columns, strict=True)),
     "enumerate": lambda items: list(enumerate(items)),
     **{word.__name__: word for word in (abs, sum, len, range, sorted)},
 }
 WORDS = frozenset(_OWN) | {"pi"}
-
-
-@functools.cache
-def _words() -> dict[str, Any]:
-    hidden = {"__builtins__": {}, "_times": _times, "_over": _over, "_power": _power}
-    return _OWN | hidden | {"pi": _mp().pi}
+_OWN |= {"__builtins__": {}, "_times": _times, "_over": _over, "_power": _power}

@@ -34,10 +34,13 @@ class Rows:
 
 @dataclass(frozen=True)
 class Pooled:
-    """A function of sums over rows: the terms of each row, then value and partials given the totals of the terms."""
+    """A function of sums over rows: the terms of each row, then value and partials given the totals of the terms.
+
+    ``value`` broadcasts over totals, so that many what-ifs are one call.
+    """
 
     terms: tuple[Array, ...]
-    value: Callable[..., float]
+    value: Callable[..., Array]
     grad: Callable[..., Slope]
     hess: Callable[..., Slope] | None = None
 

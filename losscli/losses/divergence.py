@@ -12,7 +12,7 @@ from losscli.stable import Array, log_ratio, over, times, xlogy
 @loss(
     aliases=("shannon",),
     reads=DISTRIBUTION,
-    formula="-sum(pi*log(pi) for pi in p)",
+    formula="-sum(pj*log(pj) for pj in p)",
     sources=("Shannon (1948), doi:10.1002/j.1538-7305.1948.tb01338.x",),
     peers=("scipy.stats.entropy(pk)", "torch.distributions.Categorical.entropy"),
 )
@@ -28,7 +28,7 @@ def entropy(p: Array) -> Rows:
 @loss(
     aliases=("kullback-leibler", "relative-entropy"),
     reads=DISTRIBUTIONS,
-    formula="sum(pi*log(pi/qi) for pi, qi in zip(p, q))",
+    formula="sum(pj*log(pj/qj) for pj, qj in zip(p, q))",
     sources=("Kullback & Leibler (1951), doi:10.1214/aoms/1177729694",),
     peers=("torch.nn.KLDivLoss", "optax.kl_divergence", "keras KLDivergence", "scipy.stats.entropy(pk, qk)"),
 )
@@ -44,7 +44,7 @@ def kl(p: Array, q: Array) -> Rows:
 @loss(
     aliases=("jensen-shannon",),
     reads=DISTRIBUTIONS,
-    formula="sum(pi*log(2*pi/(pi + qi)) + qi*log(2*qi/(pi + qi)) for pi, qi in zip(p, q))/2",
+    formula="sum(pj*log(2*pj/(pj + qj)) + qj*log(2*qj/(pj + qj)) for pj, qj in zip(p, q))/2",
     sources=("Lin (1991), doi:10.1109/18.61115, eq. 4.1",),
     peers=("scipy.spatial.distance.jensenshannon (its square)",),
 )

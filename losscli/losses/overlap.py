@@ -14,8 +14,8 @@ from losscli.stable import Array
 @loss(
     aliases=("sorensen-dice",),
     reads=OVERLAP,
-    formula="1 - (2*sum(pi*ti for pi, ti in zip(p, t)) + smooth)"
-    "/(sum((pi**2 + ti**2 if squared else pi + ti) for pi, ti in zip(p, t)) + smooth)",
+    formula="1 - (2*sum(pj*tj for pj, tj in zip(p, t)) + smooth)"
+    "/(sum((pj**2 + tj**2 if squared else pj + tj) for pj, tj in zip(p, t)) + smooth)",
     sources=("Dice (1945), doi:10.2307/1932409", "Milletari et al. (2016), V-Net, arXiv:1606.04797 (squared)"),
     peers=("keras Dice", "optax.losses.dice_loss", "MONAI DiceLoss", "segmentation_models DiceLoss"),
 )
@@ -35,17 +35,17 @@ def dice(
     apart = (p - t) ** 2 if squared else p * (1.0 - t) + q * t
     size = p * p + t * t if squared else p + t
 
-    def value(_: float, apart: float, size: float) -> float:
-        return float(np.divide(apart, size + smooth))
+    def value(_: Array, apart: Array, size: Array) -> Array:
+        return np.divide(apart, size + smooth)
 
-    def grad(shared: float, apart: float, size: float) -> Array:
+    def grad(shared: Array, apart: Array, size: Array) -> Array:
         total = size + smooth
         alike = (2.0 * shared + smooth) / total
         if squared:
             return 2.0 * (p * alike - t) / total
         return ((1.0 - t) * alike - t * (1.0 + apart / total)) / total
 
-    def hess(shared: float, apart: float, size: float) -> Array:
+    def hess(shared: Array, apart: Array, size: Array) -> Array:
         total = size + smooth
         slope = grad(shared, apart, size)
         if squared:

@@ -1,0 +1,33 @@
+"""losscli: losses, their gradients and Hessians from files, and a verifier of gradients.
+
+    >>> import losscli
+    >>> losscli.evaluate(losscli.get("ce").bind(), {"logits": [[40.0, 0.0, 0.0]], "labels": [0]}).value
+    8.496708510583178e-18
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from losscli.evaluate import evaluate as evaluate
+    from losscli.loss import get as get
+    from losscli.verifier.gradcheck import gradcheck as gradcheck
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "evaluate": "losscli.evaluate",
+    "get": "losscli.loss",
+    "gradcheck": "losscli.verifier.gradcheck",
+}
+__all__ = ["__version__", *_HOMES]
+
+
+def __getattr__(name: str) -> Any:
+    # Imported when first used: 'losscli --version' need not load numpy.
+    if name not in _HOMES:
+        raise AttributeError(f"module 'losscli' has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(_HOMES[name]), name)

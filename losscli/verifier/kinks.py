@@ -1,0 +1,272 @@
+"""Neville triangles over many entries at once, and what declared pieces say about the steps that may be taken.
+
+A triangle is filled level by level, from large steps to small ones, and only its last row is kept, so a million entries
+fit in memory. Source of the extrapolation: Ridders, "Accurate computation of F'(x) and F'(x)F''(x)", 1982.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
+IntArray = NDArray[np.int8]
+Piece = Callable[[Array], NDArray[Any]]
+
+LEVELS = 25  # steps s/4, s/8, ... s·2^-26: the last one is √u of the scale, below which rounding always wins
+UNIT = 2.0**-53
+ULPS = 4  # prediction - target and the like cost a few roundings before an input meets its kink
+
+# Points of the noise window in units of s·2^-30, uneven on purpose (see spread), up to the tenth of a micro-scale.
+OFFSETS = (3, 14, 41, 59, 65, 90, 97, 131, 150)
+_RESIDUAL = np.linalg.qr(np.vander(np.array(OFFSETS) / OFFSETS[-1], 4), mode="complete")[0][:, 4:].T
+
+CENTRAL = tuple(4.0**j for j in range(1, 7))  # error of a central difference: h², h⁴, ...
+ONE_SIDED = tuple(2.0**j for j in range(1, 7))  # of a one-sided one: h, h², ...
+GAP = (2.0, 8.0, 32.0)  # of the gap between the one-sided slopes: h, h³, h⁵
+SLOW = 0.6  # least share of the change of the quotient that is left when h is halved where no extrapolation holds
+GROWTH = 1.2  # per halving of h; a jump doubles the quotient, √|x| gives 1.41, |x|^(2/3) gives 1.26
+
+
+class Triangle:
+    """The running Neville triangle of M entries: the best value so far, its error, and how often it was refuted."""
+
+    def __init__(self, ratios: tuple[float, ...], size: int) -> None:
+        self.ratios = ratios
+        self.amplification = np.cumprod([(r + 1.0) / (r - 1.0) for r in ratios]).tolist()
+        self.row: list[Array] = [np.full(size, np.nan) for _ in range(len(ratios) + 1)]
+        self.value = np.full(size, np.nan)
+        self.total = np.full(size, np.inf)
+        self.turns = np.zeros(size, np.int8)
+
+    def forget(self, where: BoolArray) -> None:
+        """Drop all that larger steps said: they crossed a kink, a jump or an edge."""
+        if where.any():
+            for column in self.row:
+                column[where] = np.nan
+            self.value[where] = np.nan
+            self.total[where] = np.inf
+
+    def add(self, d: Array, noise: Array, live: BoolArray) -> None:
+        """Append the difference quotients of one level (NaN where the level is void) with their rounding error."""
+        value, total = self._extrapolate(d, noise)
+        # Both intervals claim to hold the slope. Where they do not meet, the smaller step is right: large steps may
+        # have crossed something, small ones can only be noisy, and their noise is in their own total.
+        refuted = np.abs(value - self.value) > 2.0 * (total + self.total)
+        take = live & ((total < self.total) | refuted)
+        self.turns += live & refuted
+        np.copyto(self.value, value, where=take)
+        np.copyto(self.total, total, where=take)
+
+    def _extrapolate(self, d: Array, noise: Array) -> tuple[Array, Array]:
+        """Fill the next row; return its most trustworthy member and that member's error."""
+        old, row = self.row, [d]
+        value, total = np.full(d.shape, np.nan), np.full(d.shape, np.inf)
+        for j, (ratio, gain) in enumerate(zip(self.ratios, self.amplification, strict=True), 1):
+            new = row[-1] + (row[-1] - old[j - 1]) / (ratio - 1.0)
+            error = np.maximum(np.abs(new - row[-1]), np.abs(new - old[j - 1]))
+            # fmax: the first member of a column has no elder to be compared with.
+            error = np.fmax(error, 0.5 * np.abs(new - old[j]))
+            error += gain * noise + 4.0 * UNIT * np.abs(new)
+            better = error < total
+            np.copyto(value, new, where=better)
+            np.copyto(total, error, where=better)
+            row.append(new)
+        self.row = row
+        return value, total
+
+
+@dataclass(frozen=True)
+class Reach:
+    """How far the declared pieces let a step go from x, on either side, and where x itself is on a kink."""
+
+    left: Array
+    right: Array
+    on: BoolArray
+
+
+def power_below(x: Array) -> Array:
+    """Round down to a power of two (0 and inf stay)."""
+    mantissa, exponent = np.frexp(x)
+    return np.where(np.isfinite(x), np.where(mantissa > 0.0, np.ldexp(0.5, exponent), 0.0), x)
+
+
+def first_level(scale: Array, reach: Array) -> IntArray:
+    """Find the first level whose step scale·2^-(2+k) is within reach; LEVELS where none is."""
+    with np.errstate(all="ignore"):
+        level = np.ceil(np.log2(scale / reach) - 2.0)
+    return np.where(reach > 0.0, np.clip(np.nan_to_num(level, nan=LEVELS), 0, LEVELS), LEVELS).astype(np.int8)
+
+
+def _same(a: NDArray[Any], b: NDArray[Any]) -> BoolArray:
+    equal: BoolArray = np.equal(a, b)
+    return np.asarray(equal if equal.ndim == 1 else equal.reshape(equal.shape[0], -1).all(axis=1), np.bool_)
+
+
+def declared_reach(piece: Piece | None, x: Array, scale: Array, low: Array, high: Array) -> Reach:
+    """Read the declared pieces around x: a side is clean up to the largest step below which no label changes."""
+    if piece is None:
+        return Reach(np.full(x.shape, np.inf), np.full(x.shape, np.inf), np.zeros(x.shape, np.bool_))
+
+    def label(t: Array) -> NDArray[Any]:
+        with np.errstate(all="ignore"):
+            return np.asarray(piece(np.clip(t, low, high)))
+
+    here = label(x)
+    ulp = np.spacing(np.maximum(np.abs(x), np.finfo(np.float64).tiny))
+    on = np.zeros(x.shape, np.bool_)
+    for n in range(1, ULPS + 1):
+        left, right = label(x - n * ulp), label(x + n * ulp)
+        on |= ~_same(left, here) | ~_same(right, here)
+    mask = on.reshape(on.shape + (1,) * (here.ndim - 1))
+    # On a kink the label of x is an accident of `>` or `>=`: each side is compared with its own beginning instead.
+    return Reach(
+        _clean(label, x, -scale, np.where(mask, left, here)), _clean(label, x, scale, np.where(mask, right, here)), on
+    )
+
+
+def _clean(label: Piece, x: Array, scale: Array, want: NDArray[Any]) -> Array:
+    """Find the largest step, on the side given by the sign of scale, below which every label is the one wanted."""
+    clean, reach = np.ones(x.shape, np.bool_), np.zeros(x.shape)
+    for k in reversed(range(LEVELS)):
+        h = scale * 2.0 ** -(2 + k)
+        clean &= _same(label(x + h), want)
+        np.copyto(reach, np.abs(h), where=clean)
+    return reach
+
+
+class Streak:
+    """Over how many levels in a row a quantity was at least a factor times its former self, as far as noise shows."""
+
+    def __init__(self, size: int) -> None:
+        self.count = np.zeros(size, np.int8)
+        self.former = np.zeros(size)
+
+    def add(self, size: Array, factor: float, noise: Array, live: BoolArray) -> None:
+        """Append one level."""
+        wanted, unsure = factor * self.former, 10.0 * noise
+        yes = live & (size > unsure) & (size >= wanted)
+        no = live & (size + unsure < wanted)
+        # In between noise hides the answer, and the last clear one stands.
+        self.count = np.where(yes, self.count + 1, np.where(no, 0, self.count)).astype(np.int8)
+        np.copyto(self.former, size, where=yes | no)
+
+
+class March:
+    """One block of entries on its way from large steps to small ones: what counts, and what ends an entry."""
+
+    def __init__(self, x: Array, f0: Array, noise: Array, first: IntArray, ratios: tuple[float, ...]) -> None:
+        self.x, self.f0, self.noise, self.first = x, f0, noise, first
+        self.table = Triangle(ratios, x.size)
+        self.done = (first >= LEVELS) | ~np.isfinite(f0)
+        self.lost = np.zeros(x.size, np.bool_)
+        self.growth, self.slowness = Streak(x.size), Streak(x.size)
+        self.last = np.full(x.size, np.nan)
+        self.crossed = np.zeros(x.size, np.bool_)
+
+    @property
+    def suspected(self) -> BoolArray:
+        """Whether x seems to stand on a kink."""
+        return np.zeros(self.x.size, np.bool_)
+
+    def _watch(self, d: Array, steep: Array, noise: Array, live: BoolArray) -> None:
+        """Count the levels in a row over which the quotients d, the steepest of size steep, behave as no slope does."""
+        self.growth.add(steep, GROWTH, noise, live)
+        # A smooth function divides the change of its quotients by 4 (one side: by 2), x^1.3 by 1.23 and x·log x by 1.
+        change = np.abs(d - self.last)
+        self.slowness.add(change, SLOW, noise, live & np.isfinite(change))
+        np.copyto(self.last, d, where=live)
+
+    def _finish(self, k: int, noise: Array, live: BoolArray, keep: BoolArray) -> None:
+        """End the entries that smaller steps cannot improve: their rounding error alone is ten times the best total."""
+        if k > 4:
+            self.done |= live & (noise > 10.0 * self.table.total) & ~keep
+
+
+class Side(March):
+    """One-sided slopes of one block; sign +1 looks to the right, -1 to the left."""
+
+    def __init__(self, x: Array, f0: Array, noise: Array, first: IntArray) -> None:
+        super().__init__(x, f0, noise, first, ONE_SIDED)
+
+    def step(self, k: int, t: Array, f: Array) -> None:
+        """Take in one level: the values f at t."""
+        h = t - self.x
+        active = ~self.done & (k >= self.first)
+        self.done |= active & (h == 0.0)
+        live = active & (h != 0.0)
+        d = np.where(live, (f - self.f0) / h, np.nan)
+        void = live & ~np.isfinite(d)
+        self.lost |= void
+        self.table.forget(void)
+        # A central difference has 2h below its two values: twice its noise, and half as much again as all share f(x).
+        noise = 6.0 * np.maximum(self.noise, 0.5 * UNIT * np.abs(f)) / np.abs(h)
+        self.table.add(d, noise, live)
+        live &= ~void
+        self._watch(d, np.abs(d), noise, live)
+        self._finish(k, noise, live, (self.growth.count >= 3) | (self.slowness.count >= 3))
+
+
+class Central(March):
+    """Central slopes of one block, and the gap between the one-sided slopes that gives an undeclared kink away."""
+
+    def __init__(self, x: Array, f0: Array, noise: Array, first: IntArray) -> None:
+        super().__init__(x, f0, noise, first, CENTRAL)
+        self.gap = Triangle(GAP, x.size)
+
+    def step(self, k: int, t: tuple[Array, Array], f: tuple[Array, Array]) -> None:
+        """Take in one level: the values f at the two points t, left and right of x."""
+        left, right = self.x - t[0], t[1] - self.x
+        active = ~self.done & (k >= self.first)
+        some = (left > 0.0) & (right > 0.0)
+        self.done |= active & ~some
+        live = active & some
+        d = np.where(live, (f[1] - f[0]) / (t[1] - t[0]), np.nan)
+        ahead, behind = (f[1] - self.f0) / right, (self.f0 - f[0]) / left
+        void = live & ~(np.isfinite(d) & np.isfinite(ahead) & np.isfinite(behind))
+        d[void] = np.nan
+        self.lost |= void
+        self.table.forget(void)
+        self.gap.forget(void)
+        top = np.maximum(np.abs(f[0]), np.abs(f[1]))
+        noise = 4.0 * np.maximum(self.noise, 0.5 * UNIT * top) / np.minimum(left, right)
+        live &= ~void
+        kept = self._gap(np.where(live, ahead - behind, np.nan), 2.5 * noise, live)
+        self.table.add(d, noise, live)
+        self._watch(d, np.maximum(np.abs(ahead), np.abs(behind)), noise, live)
+        self._finish(k, noise, live, kept)
+
+    def _gap(self, gap: Array, noise: Array, live: BoolArray) -> BoolArray:
+        """Follow the gap down: one that larger steps promised and this one does not show lay beside x, not at it."""
+        size = np.abs(self.gap.value)
+        suspected = live & self.suspected & (noise < 0.2 * size)
+        gone = suspected & (np.abs(gap) < 0.5 * size)
+        self.crossed |= gone
+        self.table.forget(gone)
+        self.gap.forget(gone)
+        self.gap.add(gap, noise, live)
+        # A suspect goes on to the finest step at which noise still lets the gap be seen.
+        return live & self.suspected & (noise < 0.2 * np.abs(self.gap.value))
+
+    @property
+    def suspected(self) -> BoolArray:
+        """Whether the gap between the one-sided slopes is above its own bar."""
+        return np.abs(self.gap.value) > 2.0 * self.gap.total
+
+
+def spread(window: Array) -> Array:
+    """Estimate the noise of the values at x + OFFSETS·unit, (points, M): what no cubic explains.
+
+    Hamming's difference table (Moré & Wild 2011) asks the same of equidistant points. On those the rounding of a flat
+    function such as √(1+x²) - 1 falls into step with the points and vanishes from the table once in a hundred times.
+    """
+    top = np.max(np.abs(window), axis=0)
+    unit = np.where(top > 0.0, top, 1.0)
+    rest = _RESIDUAL @ (window / unit - window[0] / unit)
+    sigma: Array = np.sqrt(np.mean(rest * rest, axis=0)) * unit
+    return sigma

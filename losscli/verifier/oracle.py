@@ -1,0 +1,100 @@
+"""The printed formula as a witness: values and slopes of a loss's rows at 50 digits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from losscli.formula import Program
+from losscli.inputs import LABEL, Target
+from losscli.loss import Bound
+from losscli.plan import Plan
+from losscli.targets import Table
+
+if TYPE_CHECKING:
+    from mpmath import mpf
+
+
+@dataclass(frozen=True)
+class Oracle:
+    """The losses of a table's units (rows, groups, or all rows of a pooled loss) by the printed formula.
+
+    Slopes are with respect to an entry of an input as kept rows: ``(row,)`` or ``(row, class)``.
+    """
+
+    bound: Bound
+    plan: Plan
+    table: Table
+    pooled: bool = False
+
+    @cached_property
+    def program(self) -> Program:
+        """The formula with the definitions of its variables under the link in force."""
+        return Program(self.bound.loss.formula, self.plan.signature.links[self.plan.link].where)
+
+    def value(self, unit: int, *, digits: int = 50) -> mpf:
+        """The weighted loss of a unit."""
+        return self._weighted(unit, lambda env: self.program.value(env, digits=digits))
+
+    def slope(self, name: str, entry: Sequence[int], *, order: int = 1, side: int = 0, digits: int = 40) -> mpf:
+        """The derivative of the entry's own unit with respect to it."""
+        unit, index = self.locate(entry)
+        return self._weighted(
+            unit, lambda env: self.program.slope(env, name, index, order=order, side=side, digits=digits)
+        )
+
+    def locate(self, entry: Sequence[int]) -> tuple[int, tuple[int, ...] | None]:
+        """The unit of an entry, and its index within the unit's input (None: the input is one number)."""
+        row = int(entry[0])
+        if self.pooled:
+            return 0, (row,)
+        if self.table.groups is not None:
+            unit = int(np.searchsorted(self.table.groups.starts, row, side="right")) - 1
+            return unit, (row - int(self.table.groups.starts[unit]),)
+        return row, (int(entry[1]),) if len(entry) > 1 else None
+
+    def environments(self, unit: int) -> list[tuple[float, dict[str, Any]]]:
+        """What the formula is run on, each with the weight of its result: one, or one per class of a soft label."""
+        env: dict[str, Any] = dict(self.bound.params)
+        target: Target | None = None
+        for entry, array in zip(self.plan.signature.inputs, self.table.arrays, strict=True):
+            if entry.domain is LABEL:
+                target = array
+            elif isinstance(array, np.ndarray):
+                env[entry.name] = array[self._rows(unit)].tolist() if self.pooled else self._own(array, unit)
+        if target is None:
+            return [(1.0, env)]
+        if target.index is not None:
+            classes = self.plan.classes
+            label = int(target.index[unit])
+            return [(1.0, {**env, "y": label, "v": [float(at == label) for at in range(classes)]})]
+        assert target.mass is not None
+        mass = target.mass[unit]
+        if not self.plan.signature.expected:
+            return [(1.0, {**env, "v": mass.tolist()})]
+        return [(float(share), {**env, "y": at}) for at, share in enumerate(mass) if share != 0.0]
+
+    def _rows(self, unit: int) -> Any:
+        if self.pooled:
+            return slice(None)
+        groups = self.table.groups
+        if groups is None:
+            return unit
+        return slice(int(groups.starts[unit]), int(groups.starts[unit] + groups.sizes[unit]))
+
+    def _own(self, array: Any, unit: int) -> Any:
+        return array[self._rows(unit)].tolist()
+
+    def _weighted(self, unit: int, run: Any) -> mpf:
+        import mpmath
+
+        weight = self.table.weighing.weight
+        own = 1.0 if weight is None or self.pooled else float(weight[unit])
+        if own == 0.0:
+            return mpmath.mpf(0)
+        with mpmath.workdps(60):
+            return own * mpmath.fsum(share * run(env) for share, env in self.environments(unit))

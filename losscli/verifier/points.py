@@ -1,0 +1,221 @@
+"""Where a gradient is looked at: named, deterministic data for any signature, drawn from its inputs' domains."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from losscli import inputs
+from losscli.files.source import Source
+from losscli.inputs import Array, Bools, Domain, Signature
+from losscli.loss import Bound
+from losscli.plan import How, plan
+from losscli.targets import arrange
+
+Data = dict[str, np.ndarray[Any, Any]]
+
+# Where exp of a double, of a single and of a half loses its last bit, underflows or overflows.
+SATURATION = (17.0, 37.0, 88.7, 104.0, 709.0, 745.0)
+# Beside a kink: one float, then from closer than any difference can resolve to far away.
+BESIDE = (1e-12, 1e-9, 1e-6, 1e-3, 1e-1)
+ROWS, CLASSES = 7, 4
+
+KINDS = ("random", "kinks", "saturation", "labels")
+
+
+@dataclass(frozen=True)
+class Case:
+    """Data to look at a gradient on, under the name of what it tries."""
+
+    kind: str
+    data: Data
+    how: How = field(default_factory=How)
+
+
+def draw(signature: Signature, rng: np.random.Generator, link: str = "", *, scale: float = 1.0, rows: int = ROWS) -> Data:
+    """Random data that a signature accepts: ``rows`` rows, real numbers of about the given scale."""
+    link = link or signature.default_link
+    shape = (rows,) if signature.layout in ("elements", "groups") else (rows, CLASSES)
+    return {
+        entry.name: _draw(signature.domain(entry.name, link), rng, shape, scale, binary=entry.name == "target")
+        for entry in signature.inputs
+    }
+
+
+def _draw(
+    domain: Domain, rng: np.random.Generator, shape: tuple[int, ...], scale: float, *, binary: bool
+) -> np.ndarray[Any, Any]:
+    if domain is inputs.LABEL:
+        return rng.integers(0, shape[-1], shape[:1])
+    if domain is inputs.IDENTITY:
+        return np.sort(rng.integers(0, max(2, shape[0] // 3), shape[0]))
+    if domain.members:
+        return rng.choice(np.array(domain.members), shape)
+    if domain.sums == "exp":
+        z = rng.normal(size=shape) * max(scale, 1e-3)
+        z = z - z.max(axis=-1, keepdims=True)
+        return np.minimum(z - np.log(np.exp(z).sum(axis=-1, keepdims=True)), 0.0)
+    if domain.sums == "one":
+        p = rng.gamma(1.0 / max(scale, 0.02), size=shape) + 1e-12
+        return p / p.sum(axis=-1, keepdims=True)
+    if domain is inputs.PROBABILITY:
+        # Targets of 0, of 1 and between; predictions between.
+        p = rng.uniform(0.02, 0.98, shape)
+        return np.where(rng.random(shape) < 0.7, np.round(p), p) if binary else p
+    if domain is inputs.NON_NEGATIVE:
+        return rng.poisson(3.0, shape).astype(np.float64) if binary else rng.gamma(2.0, size=shape) * scale
+    return rng.normal(size=shape) * scale
+
+
+def cases(bound: Bound, link: str, seed: int, kinds: Sequence[str] = KINDS) -> list[Case]:
+    """The built-in cases of a loss."""
+    rng = np.random.default_rng(seed)
+    made: list[Case] = []
+    for kind in kinds:
+        made.extend(_MAKERS[kind](bound, link, rng))
+    return made
+
+
+def _random(bound: Bound, link: str, rng: np.random.Generator) -> list[Case]:
+    reads = bound.loss.reads
+    return [Case("random", draw(reads, rng, link, scale=scale), How(link=link)) for scale in (1.0, 0.03, 8.0)]
+
+
+def _saturation(bound: Bound, link: str, rng: np.random.Generator) -> list[Case]:
+    """Logits and residuals where exponentials saturate; probabilities beside 0 and 1."""
+    reads = bound.loss.reads
+    data = draw(reads, rng, link, rows=2 * len(SATURATION))
+    for name in reads.differentiable:
+        domain = reads.domain(name, link)
+        array = data[name]
+        if domain.sums:
+            data[name] = _saturated_rows(domain, array)
+        elif np.isinf(domain.low):
+            signs = rng.choice([-1.0, 1.0], array.shape)
+            sizes = np.resize(SATURATION, len(array)).reshape(-1, *([1] * (array.ndim - 1)))
+            spread = rng.random(array.shape) < (1.0 if array.ndim == 1 else 0.4)
+            data[name] = np.where(spread, signs * sizes, array)
+        elif domain.high == 1.0:
+            edges = np.array([1e-300, 1e-16, 1e-7, 1 - 2.0**-53, 1 - 1e-7, 0.5])
+            data[name] = np.resize(edges, array.shape)
+        else:
+            data[name] = np.resize([1e-300, 1e-12, 1e-3, 1e3, 1e9], array.shape)
+    return [Case("saturation", data, How(link=link))]
+
+
+def _saturated_rows(domain: Domain, array: Array) -> Array:
+    """Distributions that nearly put everything on one class."""
+    sharp = np.full(array.shape, 1e-9)
+    for row, size in enumerate(np.resize([1e-3, 1e-7, 1e-12], len(array))):
+        sharp[row] = size
+        sharp[row, row % array.shape[1]] = 1.0 - size * (array.shape[1] - 1)
+    return np.log(sharp) if domain.sums == "exp" else sharp
+
+
+def _labels(bound: Bound, link: str, rng: np.random.Generator) -> list[Case]:
+    """What is said with the labels: first and last class, smoothing, weights, ignored rows, masks, soft labels."""
+    reads = bound.loss.reads
+    plain = draw(reads, rng, link)
+    hows: list[tuple[How, Data]] = []
+    if "label-smoothing" in reads.options:
+        hows += [(How(link=link, label_smoothing=share), {}) for share in (0.1, 1.0)]
+    if reads.layout == "classes":
+        name = reads.names[1]
+        index = np.array([0, CLASSES - 1, *plain[name][2:]])
+        weight = np.array([0.5, 2.0, 0.0, *np.ones(CLASSES - 3)])
+        hows += [(How(link=link), {name: index}), (How(link=link, class_weight=weight), {})]
+        hows += [(How(link=link, ignore_index=int(index[0])), {name: index})]
+        if reads.soft:
+            hows += [(How(link=link), {name: rng.dirichlet(np.ones(CLASSES), ROWS)})]
+            hows += [(How(link=link, class_weight=weight, label_smoothing=0.1), {name: index})]
+    if "labels" in reads.options:
+        hows += [(How(link=link, zero_one_labels=True), {"label": rng.integers(0, 2, ROWS)})]
+    if "target" in reads.names and reads.domain("target", link) is inputs.PROBABILITY:
+        hows += [(How(link=link), {"target": np.resize([0.0, 1.0, 0.25], ROWS)})]
+    return [Case("labels", {**plain, **change}, how) for how, change in hows]
+
+
+def _kinks(bound: Bound, link: str, rng: np.random.Generator) -> list[Case]:
+    """Data on declared kinks, one float beside them and at growing distances; and on the values of parameters.
+
+    A kink is found from the loss's own labels of its pieces: between two draws on different pieces lies one, and
+    bisection closes in on it until no float is left between.
+    """
+    reads = bound.loss.reads
+    made = [Case("kinks", data, How(link=link)) for data in _at_parameters(bound, link, rng)]
+    if bound.loss.kinks is None:
+        return made
+    if not bound.loss.kinks.jump:
+        made.extend(Case("kinks", data, How(link=link)) for data in _degenerate(bound, link, rng))
+    found = [draw(reads, rng, link, rows=4) for _ in range(4)]
+    for name in reads.differentiable:
+        for start, end in zip(found, found[1:], strict=False):
+            on = _bisect(bound, link, name, start, end)
+            if on is not None:
+                made.extend(Case("kinks", data, How(link=link)) for data in on)
+    return made
+
+
+def _at_parameters(bound: Bound, link: str, rng: np.random.Generator) -> list[Data]:
+    """Residuals and margins of exactly ± each parameter, where losses often change their form, and a float beside."""
+    reads = bound.loss.reads
+    values = [float(value) for value in bound.params.values() if isinstance(value, float)] + [1.0]
+    seams = np.array([sign * value for value in values for sign in (1.0, -1.0)])
+    if reads.layout != "elements" or len(reads.inputs) < 2 or not np.isinf(reads.domain(reads.names[0], link).low):
+        return []
+    points = np.concatenate([seams, np.nextafter(seams, np.inf), np.nextafter(seams, -np.inf)])
+    data = draw(reads, rng, link, rows=len(points))
+    data[reads.names[0]] = points
+    if reads.names[1] in reads.differentiable:
+        data[reads.names[1]] = np.zeros(len(points))
+    return [data]
+
+
+def _degenerate(bound: Bound, link: str, rng: np.random.Generator) -> list[Data]:
+    """Inputs that coincide, and inputs of zero: where distances, norms and ties have no slope."""
+    reads = bound.loss.reads
+    data = draw(reads, rng, link)
+    free = [name for name in reads.differentiable if np.isinf(reads.domain(name, link).low)]
+    coincident = {**data, **{name: data[free[0]] for name in free}}
+    return [coincident, {**data, **{name: np.zeros_like(data[name]) for name in free}}] if free else []
+
+
+def _bisect(bound: Bound, link: str, name: str, start: Data, end: Data) -> list[Data] | None:
+    """Data on the kink between two draws that differ in one input, on both of its sides, and beside it."""
+    low, high = start[name].astype(np.float64), end[name].astype(np.float64)
+    at_low = _pieces(bound, link, {**start, name: low})
+    crossed = _differ(at_low, _pieces(bound, link, {**start, name: high}))
+    if not crossed.any():
+        return None
+    first, last = low.copy(), high.copy()
+    for _ in range(80):
+        middle = low + (high - low) / 2.0
+        other = _differ(at_low, _pieces(bound, link, {**start, name: middle}))
+        by_row = other.reshape(-1, *([1] * (low.ndim - 1)))
+        low, high = np.where(by_row, low, middle), np.where(by_row, middle, high)
+    keep = np.flatnonzero(crossed)
+    beside = [high + gap * (last - first) / np.abs(last - first).max() for gap in BESIDE]
+    # On a jump there is no slope to look at, only beside it.
+    jumps = bound.loss.kinks is not None and bound.loss.kinks.jump
+    sides = beside if jumps else [high, low, *beside]
+    return [{**{key: array[keep] for key, array in start.items()}, name: side[keep]} for side in sides]
+
+
+def _pieces(bound: Bound, link: str, data: Data) -> np.ndarray[Any, Any]:
+    """The label of the smooth piece of every row, (M, K)."""
+    reads = bound.loss.reads
+    made = plan(reads, {name: Source(name, array) for name, array in data.items()}, How(link=link))
+    with np.errstate(all="ignore"):
+        table = arrange(made, 0, made.rows)
+        labels = np.asarray(bound.pieces(*reads.links[link].fold(*table.arrays).variables))
+    return labels.reshape(len(labels), -1)
+
+
+def _differ(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> Bools:
+    return np.asarray((a != b).any(axis=1))
+
+
+_MAKERS: Mapping[str, Any] = {"random": _random, "kinks": _kinks, "saturation": _saturation, "labels": _labels}

@@ -1,0 +1,55 @@
+"""A check as JSON content, and in one line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from losscli.verifier.gradcheck import Check
+
+
+def content(check: Check) -> dict[str, Any]:
+    """What a check says, under the keys that scripts rely on."""
+    return {
+        "loss": check.bound.loss.name,
+        "params": dict(check.bound.params),
+        "verdict": check.verdict,
+        "checked": check.checked,
+        "counts": dict(check.counts),
+        "resolution": {"abs": check.resolution[0], "rel": check.resolution[1]},
+        "points": [
+            {"kind": point.kind, "checked": point.checked, "verdict": point.verdict} for point in check.points
+        ],
+        "methods": [
+            {"name": method.name, "agree": method.agree, "evaluations": method.evaluations}
+            for method in check.methods
+        ],
+        "worst": [
+            {
+                "kind": entry.kind,
+                "wrt": entry.name,
+                "index": list(entry.index),
+                "claimed": entry.claimed,
+                "reference": entry.reference,
+                "bar": entry.bar,
+                "ratio": entry.ratio,
+                "verdict": str(entry.verdict),
+                "reason": entry.reason,
+            }
+            for entry in check.worst
+        ],
+        "selftest": {"planted": check.planted, "caught": check.caught},
+        "seed": check.seed,
+        "reproduce": check.reproduce,
+    }
+
+
+def headline(check: Check) -> str:
+    """The verdict in one line: PASS focal: 428 of 428 slopes agree; ..."""
+    settled = check.counts["pass"] + check.counts["kink_ok"]
+    line = f"{check.verdict.upper()} {check.bound.loss.name}: {settled} of {check.checked} slopes agree"
+    if check.verdict == "fail" and check.missed:
+        return f"{line}; the verifier missed a planted fault: {', '.join(check.missed)}"
+    return (
+        f"{line}; an error above {check.resolution[1]:.1e} of the gradient would have been caught; "
+        f"{check.caught}/{check.planted} planted faults caught"
+    )
