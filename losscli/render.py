@@ -255,6 +255,39 @@ def _summary(result: Result, saved: Mapping[str, str]) -> list[tuple[str, object
     return rows
 
 
+def check_tables(headline: str, about: Mapping[str, Any]) -> list[RenderableType]:
+    """The tables of a gradcheck: its headline, what was looked at, and where claim and reference differ most."""
+    failed = about["verdict"] != "pass"
+    counts = ", ".join(f"{n} {word.replace('_', ' ')}" for word, n in about["counts"].items() if n)
+    methods = "; ".join(
+        f"{entry['name']} {entry['evaluations']} evaluations{'' if entry['agree'] else ', disagrees'}"
+        for entry in about["methods"]
+    )
+    size = about["resolution"]
+    rows = [
+        ("checked", f"{about['checked']}: {counts}"),
+        ("points", ", ".join(f"{point['kind']} {point['checked']}" for point in about["points"])),
+        ("resolution", f"{size['abs']:.2g} absolute, {size['rel']:.2g} of the largest slope"),
+        ("methods", methods),
+        ("planted faults", f"{about['selftest']['caught']} of {about['selftest']['planted']} caught"),
+        ("seed", about["seed"]),
+        ("reproduce", about["reproduce"]),
+    ]
+    parts: list[RenderableType] = [Text(headline, style="bold red" if failed else "bold green"), facts(rows)]
+    worst = [
+        (
+            f"{entry['kind']}: d/d {entry['wrt']}{entry['index']}",
+            entry["claimed"],
+            f"{entry['reference']:.12g} ± {entry['bar']:.1e}",
+            entry["ratio"],
+            f"{entry['verdict'].replace('_', ' ')} {entry['reason']}".strip(),
+        )
+        for entry in about["worst"]
+    ]
+    columns = ("largest differences", "claimed", "reference", "in bars", "verdict")
+    return [*parts, table(columns, worst)]
+
+
 def list_tables(losses: Iterable[Loss]) -> list[RenderableType]:
     """The catalogue as a table."""
     rows = [(loss.name, ", ".join(loss.aliases), loss.reads.name, loss.summary) for loss in losses]

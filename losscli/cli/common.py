@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from losscli.cli.exits import emit
 from losscli.cli.options import Option, choice, option
-from losscli.errors import DataError, UsageError
-from losscli.files import gather, open_source
+from losscli.errors import UsageError
+from losscli.files import gather, open_source, write_whole
 from losscli.files.source import Source
 from losscli.inputs import LABEL, Signature
 from losscli.loss import Loss, get
@@ -84,6 +85,20 @@ def aside(options: Mapping[str, Any], name: str) -> Source | None:
     return None if spec is None else open_source(spec)
 
 
+def write(text: str, options: Mapping[str, Any]) -> None:
+    """The result to standard output, or whole into the file of -o."""
+    if options["output"]:
+        with write_whole(options["output"]) as stream:
+            stream.write(text.encode())
+    else:
+        emit(text)
+
+
+def color_of(options: Mapping[str, Any]) -> str:
+    """When a table is coloured."""
+    return choice("--color", options["color"], ("auto", "always", "never"))
+
+
 def as_json(options: Mapping[str, Any]) -> bool:
     """Whether JSON was asked for."""
     return bool(options["json"]) or choice("--format", options["format"], ("table", "json")) == "json"
@@ -95,10 +110,3 @@ def distinct_files(data: Sequence[str], outputs: Sequence[str]) -> None:
     for path in outputs:
         if path in read:
             raise UsageError("output-is-input", f"{path} is both data and output", hint="name another file")
-
-
-def numeric(name: str, source: Source) -> Source:
-    """A source that must hold numbers."""
-    if source.array.dtype.kind == "U":
-        raise DataError("text-where-number", f"{name} must be numbers", place=source.place((0,)))
-    return source

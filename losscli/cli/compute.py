@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, cast, get_args
 
 import numpy as np
@@ -12,18 +13,20 @@ import typer
 from losscli.cli.common import (
     as_json,
     aside,
+    color_of,
     distinct_files,
     engine_options,
     how_of,
     named_loss,
     output_options,
     read_inputs,
+    write,
 )
-from losscli.cli.exits import emit
+from losscli.cli.exits import code_of
 from losscli.cli.options import INTO_OUTPUT, Option, choice, command, option
 from losscli.engines import engine
 from losscli.evaluate import evaluate
-from losscli.files import write_array, write_whole
+from losscli.files import write_array
 from losscli.loss import Loss, catalogue
 from losscli.results import Reduction, Result, Wants
 
@@ -114,7 +117,7 @@ def _compute(loss: Loss, data: Sequence[str], params: Mapping[str, Any], options
     saved = _save(result, files)
     _print(result, saved, options, checked)
     if checked is not None:
-        raise typer.Exit(checked.exit_code)
+        raise typer.Exit(code_of(checked.verdict))
 
 
 def _save(result: Result, files: Mapping[str, str]) -> dict[str, str]:
@@ -136,23 +139,20 @@ def _print(result: Result, saved: Mapping[str, str], options: Mapping[str, Any],
     # rich is loaded for what is printed, not for --help of another verb.
     from losscli import render
 
+    from losscli.verifier import report
+
+    about = None if checked is None else report.content(checked)
     if as_json(options):
-        extra = {} if checked is None else {"gradcheck": checked.content()}
+        extra = {} if about is None else {"gradcheck": about}
         text = render.compute_document(result, saved, extra)
     elif options["quiet"]:
         text = repr(result.value) if isinstance(result.value, float) else "\n".join(map(repr, _flat(result.value)))
     else:
         parts = render.compute_tables(_shortened(result), saved)
-        if checked is not None:
-            from losscli.verifier.report import check_tables
-
-            parts += check_tables(checked)
-        text = render.text_of(*parts, color=choice("--color", options["color"], ("auto", "always", "never")))
-    if options["output"]:
-        with write_whole(options["output"]) as stream:
-            stream.write(text.encode())
-    else:
-        emit(text)
+        if about is not None:
+            parts += render.check_tables(report.headline(checked), about)
+        text = render.text_of(*parts, color=color_of(options))
+    write(text, options)
 
 
 def _flat(values: Any) -> list[float]:
@@ -161,7 +161,6 @@ def _flat(values: Any) -> list[float]:
 
 def _shortened(result: Result) -> Result:
     """The result without what is too long for a table."""
-    from dataclasses import replace
 
     def small(values: Any) -> Any:
         return values if values is None or math.prod(values.shape) <= _SHOWN else None

@@ -39,6 +39,13 @@ _CODES: tuple[tuple[type[LosscliError], Exit], ...] = (
 )
 
 
+def code_of(verdict: str, *, strict: bool = False) -> Exit:
+    """The exit code of a verdict: pass, fail, inconclusive or not_checked."""
+    if verdict == "pass":
+        return Exit.OK
+    return Exit.NO if verdict == "fail" or strict else Exit.UNDECIDED
+
+
 def emit(text: str) -> None:
     """Write a result to standard output, whole, and make sure that it has left."""
     if not text:

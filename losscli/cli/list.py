@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import typer
 
-from losscli.cli.common import as_json, output_options
-from losscli.cli.exits import emit
-from losscli.cli.options import choice, plain
+from losscli.cli.common import as_json, color_of, output_options, write
+from losscli.cli.options import signed
 from losscli.loss import catalogue
 
 
-def add(app: typer.Typer, words: list[str]) -> None:  # noqa: ARG001
+def add(app: typer.Typer, words: list[str]) -> None:  # noqa: ARG001  (every verb is added alike)
     """Register the verb."""
     app.command("list", help="The catalogue: every loss with its definition.\n\nlosscli list\n\nlosscli list --json")(
-        plain(_list, output_options())
+        signed(_list, output_options())
     )
 
 
-def _list(options: dict[str, object]) -> None:
+def _list(**options: Any) -> None:
+    losses = list(catalogue().values())
+    if options["quiet"]:
+        write("\n".join(loss.name for loss in losses), options)
+        return
     from losscli import render
 
-    losses = catalogue().values()
     if as_json(options):
-        emit(render.document("list", {"losses": [render.loss_content(loss) for loss in losses]}))
-    elif options["quiet"]:
-        emit("\n".join(loss.name for loss in losses))
+        write(render.document("list", {"losses": [render.loss_content(loss) for loss in losses]}), options)
     else:
-        color = choice("--color", str(options["color"]), ("auto", "always", "never"))
-        emit(render.text_of(*render.list_tables(losses), color=color))
+        write(render.text_of(*render.list_tables(losses), color=color_of(options)), options)

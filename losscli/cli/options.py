@@ -65,20 +65,23 @@ def command(body: Callable[..., None], loss: Loss, extra: Iterable[Option], data
     """A Typer command around ``body(loss, data, params, options)``, with the loss's own options."""
     own = [of_parameter(entry) for entry in loss.params]
     fixed = [*shared(loss.reads), *extra]
-    argument = typer.Argument(help=data_help, show_default=False)
-    default = Option.empty if required else None
-    data = Option(
-        "data",
-        Option.POSITIONAL_OR_KEYWORD,
-        default=default,
-        annotation=Annotated[list[str] if required else list[str] | None, argument],
-    )
+    data = argument("data", list[str] if required else list[str] | None, Option.empty if required else None, data_help)
 
     def run(**given: Any) -> None:
         params = {entry.name: given[entry.name] for entry in loss.params}
         body(loss, given["data"] or [], params, {entry.name: given[entry.name] for entry in fixed})
 
-    parameters = [data, *own, *fixed]
+    return signed(run, [data, *own, *fixed])
+
+
+def argument(name: str, kind: Any, default: Any, help_text: str) -> Option:
+    """A positional argument as a parameter of a command."""
+    annotation = Annotated[kind, typer.Argument(help=help_text, show_default=False)]
+    return Option(name, Option.POSITIONAL_OR_KEYWORD, default=default, annotation=annotation)
+
+
+def signed(run: Callable[..., None], parameters: list[Option]) -> Any:
+    """The function with a signature made of these parameters: that is all that Typer looks at."""
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {entry.name: entry.annotation for entry in parameters}
     return run

@@ -41,7 +41,8 @@ def bce(
 @loss(
     aliases=("sigmoid-focal",),
     reads=BINARY,
-    formula="-a*t*(1 - p)**gamma*log(p) - b*(1 - t)*p**gamma*log(1 - p)",
+    formula="-(1 if alpha == None else alpha)*t*(1 - p)**gamma*log(p)"
+    " - (1 if alpha == None else 1 - alpha)*(1 - t)*p**gamma*log(1 - p)",
     sources=("Lin et al. (2017), Focal loss for dense object detection, arXiv:1708.02002, eq. 5",),
     peers=("torchvision sigmoid_focal_loss", "optax.sigmoid_focal_loss", "keras BinaryFocalCrossentropy"),
 )

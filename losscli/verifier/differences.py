@@ -331,10 +331,10 @@ def _hull(l: _Answer, r: _Answer) -> _Answer:
     """One interval over both sides, or the reason of the side that has none."""
     low, high = np.minimum(l.value - l.bar, r.value - r.bar), np.maximum(l.value + l.bar, r.value + r.bar)
     both = np.isfinite(l.bar) & np.isfinite(r.bar)
+    # The middle and the half width are rounded, and the ends must stay inside.
+    bar = 0.5 * high - 0.5 * low + 2.0 * UNIT * np.maximum(np.abs(low), np.abs(high))
     reason = np.where(both, np.int8(Reason.OK), np.maximum(l.reason, r.reason))
-    return _Answer(
-        np.where(both, 0.5 * low + 0.5 * high, np.nan), np.where(both, 0.5 * high - 0.5 * low, np.inf), reason
-    )
+    return _Answer(np.where(both, 0.5 * low + 0.5 * high, np.nan), np.where(both, bar, np.inf), reason)
 
 
 def _better(central: _Answer, side: _Answer) -> _Answer:

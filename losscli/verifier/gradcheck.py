@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -159,8 +159,6 @@ def _badness(entry: Entry) -> tuple[bool, float]:
 
 def _thinned(made: Plan) -> Plan:
     """A plan of some of the rows, spread evenly: the numeric engine looks at every column of each."""
-    from dataclasses import replace
-
     if made.groups is not None or made.rows <= _ROWS:
         return made
     rows = np.unique(np.linspace(0, made.rows - 1, _ROWS).astype(int))
@@ -176,7 +174,9 @@ def _look(ledger: _Ledger, bound: Bound, made: Plan, kind: str, name: str) -> No
     domain = made.signature.domain(name, made.link)
     found: list[tuple[Column, Slopes]] = []
     for column in objective.columns(_COLUMNS):
-        s = slopes(column.f, column.x, low=domain.low, high=domain.high, piece=column.piece)
+        s = slopes(
+            column.f, column.x, low=domain.low, high=domain.high, piece=column.piece, noise_floor=column.noise
+        )
         found.append((column, s))
         ledger.ridders += s.evaluations
     witness = _Witness.of(objective, kind, name)

@@ -19,7 +19,7 @@ IntArray = NDArray[np.int8]
 Piece = Callable[[Array], NDArray[Any]]
 
 LEVELS = 25  # steps s/4, s/8, ... s·2^-26: the last one is √u of the scale, below which rounding always wins
-UNIT = 2.0**-53
+UNIT = 2.0**-52
 ULPS = 4  # prediction - target and the like cost a few roundings before an input meets its kink
 
 # Points of the noise window in units of s·2^-30, uneven on purpose (see spread), up to the tenth of a micro-scale.
@@ -38,8 +38,8 @@ class Triangle:
 
     def __init__(self, ratios: tuple[float, ...], size: int) -> None:
         self.ratios = ratios
-        self.amplification = np.cumprod([(r + 1.0) / (r - 1.0) for r in ratios]).tolist()
         self.row: list[Array] = [np.full(size, np.nan) for _ in range(len(ratios) + 1)]
+        self.noise: list[Array] = [np.zeros(size) for _ in range(len(ratios) + 1)]
         self.value = np.full(size, np.nan)
         self.total = np.full(size, np.inf)
         self.turns = np.zeros(size, np.int8)
@@ -52,9 +52,16 @@ class Triangle:
             self.value[where] = np.nan
             self.total[where] = np.inf
 
-    def add(self, d: Array, noise: Array, live: BoolArray) -> None:
-        """Append the difference quotients of one level (NaN where the level is void) with their rounding error."""
+    def add(self, d: Array, noise: Array, live: BoolArray, wary: BoolArray | None = None) -> None:
+        """Append the difference quotients of one level (NaN where the level is void) with their rounding error.
+
+        Where wary is set no extrapolation is believed to be better than the last change of the quotients themselves:
+        some of them may have met a kink at the very end of their step.
+        """
+        change = np.abs(d - self.row[0])
         value, total = self._extrapolate(d, noise)
+        if wary is not None:
+            total = np.where(wary, np.fmax(total, change), total)
         # Both intervals claim to hold the slope. Where they do not meet, the smaller step is right: large steps may
         # have crossed something, small ones can only be noisy, and their noise is in their own total.
         refuted = np.abs(value - self.value) > 2.0 * (total + self.total)
@@ -66,17 +73,22 @@ class Triangle:
     def _extrapolate(self, d: Array, noise: Array) -> tuple[Array, Array]:
         """Fill the next row; return its most trustworthy member and that member's error."""
         old, row = self.row, [d]
+        before, now = self.noise, [noise]
         value, total = np.full(d.shape, np.nan), np.full(d.shape, np.inf)
-        for j, (ratio, gain) in enumerate(zip(self.ratios, self.amplification, strict=True), 1):
-            new = row[-1] + (row[-1] - old[j - 1]) / (ratio - 1.0)
+        for j, ratio in enumerate(self.ratios, 1):
+            weight = 1.0 / (ratio - 1.0)
+            new = row[-1] + (row[-1] - old[j - 1]) * weight
+            # Carried along, not taken from this level alone: a function that grows is noisier at larger steps.
+            now.append(now[-1] * (ratio * weight) + before[j - 1] * weight)
             error = np.maximum(np.abs(new - row[-1]), np.abs(new - old[j - 1]))
             # fmax: the first member of a column has no elder to be compared with.
-            error = np.fmax(error, 0.5 * np.abs(new - old[j]))
-            error += gain * noise + 4.0 * UNIT * np.abs(new)
+            error = np.fmax(error, np.abs(new - old[j]))
+            error += now[-1] + 4.0 * UNIT * np.abs(new)
             better = error < total
             np.copyto(value, new, where=better)
             np.copyto(total, error, where=better)
             row.append(new)
+        self.noise = now
         self.row = row
         return value, total
 
@@ -140,6 +152,11 @@ def _clean(label: Piece, x: Array, scale: Array, want: NDArray[Any]) -> Array:
     return reach
 
 
+def _largest(arrays: tuple[Array, ...]) -> Array:
+    largest: Array = np.max(np.abs(arrays), axis=0)
+    return largest
+
+
 class Streak:
     """Over how many levels in a row a quantity was at least a factor times its former self, as far as noise shows."""
 
@@ -166,7 +183,7 @@ class March:
         self.done = (first >= LEVELS) | ~np.isfinite(f0)
         self.lost = np.zeros(x.size, np.bool_)
         self.growth, self.slowness = Streak(x.size), Streak(x.size)
-        self.last = np.full(x.size, np.nan)
+        self.last: tuple[Array, ...] = (np.full(x.size, np.nan),)
         self.crossed = np.zeros(x.size, np.bool_)
 
     @property
@@ -174,13 +191,13 @@ class March:
         """Whether x seems to stand on a kink."""
         return np.zeros(self.x.size, np.bool_)
 
-    def _watch(self, d: Array, steep: Array, noise: Array, live: BoolArray) -> None:
-        """Count the levels in a row over which the quotients d, the steepest of size steep, behave as no slope does."""
-        self.growth.add(steep, GROWTH, noise, live)
-        # A smooth function divides the change of its quotients by 4 (one side: by 2), x^1.3 by 1.23 and x·log x by 1.
-        change = np.abs(d - self.last)
+    def _watch(self, sides: tuple[Array, ...], noise: Array, live: BoolArray) -> None:
+        """Count the levels in a row over which the one-sided quotients behave as no slope does."""
+        self.growth.add(_largest(sides), GROWTH, noise, live)
+        # A smooth function halves the change of its quotients, x^1.5 divides it by 1.41 only and x·log x by 1.
+        change = _largest(tuple(new - old for new, old in zip(sides, self.last, strict=True)))
         self.slowness.add(change, SLOW, noise, live & np.isfinite(change))
-        np.copyto(self.last, d, where=live)
+        self.last = tuple(np.where(live, new, old) for new, old in zip(sides, self.last, strict=True))
 
     def _finish(self, k: int, noise: Array, live: BoolArray, keep: BoolArray) -> None:
         """End the entries that smaller steps cannot improve: their rounding error alone is ten times the best total."""
@@ -208,7 +225,7 @@ class Side(March):
         noise = 6.0 * np.maximum(self.noise, 0.5 * UNIT * np.abs(f)) / np.abs(h)
         self.table.add(d, noise, live)
         live &= ~void
-        self._watch(d, np.abs(d), noise, live)
+        self._watch((d,), noise, live)
         self._finish(k, noise, live, (self.growth.count >= 3) | (self.slowness.count >= 3))
 
 
@@ -218,6 +235,7 @@ class Central(March):
     def __init__(self, x: Array, f0: Array, noise: Array, first: IntArray) -> None:
         super().__init__(x, f0, noise, first, CENTRAL)
         self.gap = Triangle(GAP, x.size)
+        self.last *= 2
 
     def step(self, k: int, t: tuple[Array, Array], f: tuple[Array, Array]) -> None:
         """Take in one level: the values f at the two points t, left and right of x."""
@@ -237,21 +255,23 @@ class Central(March):
         noise = 4.0 * np.maximum(self.noise, 0.5 * UNIT * top) / np.minimum(left, right)
         live &= ~void
         kept = self._gap(np.where(live, ahead - behind, np.nan), 2.5 * noise, live)
-        self.table.add(d, noise, live)
-        self._watch(d, np.maximum(np.abs(ahead), np.abs(behind)), noise, live)
+        self.table.add(d, noise, live, self.crossed | (self.table.turns > 0))
+        self._watch((behind, ahead), noise, live)
         self._finish(k, noise, live, kept)
 
     def _gap(self, gap: Array, noise: Array, live: BoolArray) -> BoolArray:
         """Follow the gap down: one that larger steps promised and this one does not show lay beside x, not at it."""
-        size = np.abs(self.gap.value)
-        suspected = live & self.suspected & (noise < 0.2 * size)
-        gone = suspected & (np.abs(gap) < 0.5 * size)
+        size, suspected = np.abs(self.gap.value), self.suspected
+        self.gap.add(gap, noise, live)
+        # The second column: the first one still holds the curvature, which can hide a kink of the other sign at one h.
+        gone = live & suspected & (np.abs(self.gap.row[1]) < 0.5 * size) & (self.gap.noise[1] < 0.2 * size)
         self.crossed |= gone
         self.table.forget(gone)
         self.gap.forget(gone)
-        self.gap.add(gap, noise, live)
-        # A suspect goes on to the finest step at which noise still lets the gap be seen.
-        return live & self.suspected & (noise < 0.2 * np.abs(self.gap.value))
+        # A suspect goes on to the finest step at which noise still lets the gap be seen, and nobody stops before the gap
+        # is known: of an even function plus a line the central table knows all at once, a kink included.
+        visible = self.suspected & (noise < 0.2 * np.abs(self.gap.value))
+        return live & (visible | ~(noise > self.gap.total))
 
     @property
     def suspected(self) -> BoolArray:

@@ -25,13 +25,15 @@ Labels = np.ndarray[Any, Any]
 class Column:
     """Entries of one input that move together: ``f(t)`` the losses they belong to when they take the values t.
 
-    ``at`` indexes the entries in the input laid out as kept rows; ``piece(t)`` labels each loss's smooth piece.
+    ``at`` indexes the entries in the input laid out as kept rows; ``piece(t)`` labels each loss's smooth piece,
+    ``noise`` is the rounding error of a loss where its own size hides it.
     """
 
     at: tuple[Any, ...]
     x: Array
     f: Callable[[Array], Array]
     piece: Callable[[Array], Labels] | None
+    noise: Array | float = 0.0
 
 
 @dataclass(frozen=True)
@@ -105,9 +107,17 @@ class Objective:
             x[at] = t
             return x
 
-        smooth = self.bound.loss.kinks is None
         where = at if isinstance(at, tuple) else (at,)
-        return Column(where, base[at], lambda t: self.values(moved(t)), None if smooth else lambda t: self.pieces(moved(t)))
+        if self.bound.loss.kinks is None:
+            return Column(where, base[at], lambda t: self.values(moved(t)), None)
+        return Column(where, base[at], lambda t: self.values(moved(t)), lambda t: self.pieces(moved(t)), self._noise())
+
+    def _noise(self) -> Array:
+        """The rounding error at a kink, where terms as large as inputs and parameters cancel to nothing."""
+        arrays = [array for array in self.table.arrays if isinstance(array, np.ndarray)]
+        sizes = np.max([np.abs(array).reshape(len(self.x), -1).max(axis=1) for array in arrays], axis=0)
+        params = [abs(value) for value in self.bound.params.values() if isinstance(value, float)]
+        return np.asarray(np.finfo(float).eps * np.maximum(sizes, max(params, default=0.0)))
 
     def _by_group(self, groups: Groups, limit: int) -> Iterator[Column]:
         """The k-th row of every group that has one, for k = 0, 1, ..."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, pairwise
 from typing import Any
 
 import numpy as np
@@ -59,7 +60,7 @@ def _draw(
         z = z - z.max(axis=-1, keepdims=True)
         return np.minimum(z - np.log(np.exp(z).sum(axis=-1, keepdims=True)), 0.0)
     if domain.sums == "one":
-        p = rng.gamma(1.0 / max(scale, 0.02), size=shape) + 1e-12
+        p = rng.gamma(np.clip(1.0 / scale, 0.8, 50.0), size=shape) + 1e-3
         return p / p.sum(axis=-1, keepdims=True)
     if domain is inputs.PROBABILITY:
         # Targets of 0, of 1 and between; predictions between.
@@ -152,10 +153,11 @@ def _kinks(bound: Bound, link: str, rng: np.random.Generator) -> list[Case]:
         made.extend(Case("kinks", data, How(link=link)) for data in _degenerate(bound, link, rng))
     found = [draw(reads, rng, link, rows=4) for _ in range(4)]
     for name in reads.differentiable:
-        for start, end in zip(found, found[1:], strict=False):
-            on = _bisect(bound, link, name, start, end)
-            if on is not None:
-                made.extend(Case("kinks", data, How(link=link)) for data in on)
+        on = [_bisect(bound, link, name, *pair) for pair in pairwise(found)]
+        if any(on):
+            # Rows are independent, so all of them make one case.
+            together = {key: np.concatenate([data[key] for data in chain(*on)]) for key in reads.names}
+            made.append(Case("kinks", together, How(link=link)))
     return made
 
 
@@ -183,13 +185,13 @@ def _degenerate(bound: Bound, link: str, rng: np.random.Generator) -> list[Data]
     return [coincident, {**data, **{name: np.zeros_like(data[name]) for name in free}}] if free else []
 
 
-def _bisect(bound: Bound, link: str, name: str, start: Data, end: Data) -> list[Data] | None:
+def _bisect(bound: Bound, link: str, name: str, start: Data, end: Data) -> list[Data]:
     """Data on the kink between two draws that differ in one input, on both of its sides, and beside it."""
     low, high = start[name].astype(np.float64), end[name].astype(np.float64)
     at_low = _pieces(bound, link, {**start, name: low})
     crossed = _differ(at_low, _pieces(bound, link, {**start, name: high}))
     if not crossed.any():
-        return None
+        return []
     first, last = low.copy(), high.copy()
     for _ in range(80):
         middle = low + (high - low) / 2.0

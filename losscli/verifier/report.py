@@ -49,7 +49,9 @@ def headline(check: Check) -> str:
     line = f"{check.verdict.upper()} {check.bound.loss.name}: {settled} of {check.checked} slopes agree"
     if check.verdict == "fail" and check.missed:
         return f"{line}; the verifier missed a planted fault: {', '.join(check.missed)}"
+    absolute, relative = check.resolution
+    error = f"{relative:.1e} of the largest slope" if relative > 0 else f"{absolute:.1e}"
     return (
-        f"{line}; an error above {check.resolution[1]:.1e} of the gradient would have been caught; "
+        f"{line}; an error above {error} would have been caught; "
         f"{check.caught}/{check.planted} planted faults caught"
     )

@@ -1,0 +1,129 @@
+"""The bytes behind a path or standard input, and the ways in which they can be missing."""
+
+from __future__ import annotations
+
+import difflib
+import io
+import os
+import stat
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+from losscli.errors import DataError, Place, UsageError
+
+HEAD = 4096
+STDIN = "<stdin>"
+
+
+@dataclass(frozen=True)
+class Blob:
+    """Bytes that can be read more than once: a regular file, or what standard input or a pipe gave."""
+
+    name: str
+    path: Path | None = None
+    data: bytes = field(default=b"", repr=False)
+    size: int = 0
+    head: bytes = field(default=b"", repr=False)
+
+    def open(self) -> BinaryIO:
+        """Return a fresh stream at byte 0."""
+        if self.path is None:
+            return io.BytesIO(self.data)
+        try:
+            return self.path.open("rb")
+        except OSError as error:
+            raise unreadable(self.name, error) from None
+
+    def read(self, limit: int) -> bytes:
+        """All bytes, where a format needs them at once; ``limit`` keeps such a format to the sizes it is good for."""
+        if self.size > limit:
+            raise DataError(
+                "file-too-large",
+                f"{self.size} bytes are more than the {limit} that this format is read with",
+                place=Place(self.name),
+                hint="save large arrays as .npy",
+            )
+        if self.path is None:
+            return self.data
+        with self.open() as stream:
+            try:
+                return stream.read(limit + 1)
+            except OSError as error:
+                raise unreadable(self.name, error) from None
+
+
+def unreadable(name: str, error: OSError) -> DataError:
+    """Return the error for a file that is there and cannot be read."""
+    return DataError("file-unreadable", f"cannot read: {error.strerror or error}", place=Place(name))
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return a hint with the closest of the known words, or nothing."""
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f"did you mean {close[0]!r}?" if close else ""
+
+
+def listed(words: Iterable[str], most: int = 12) -> str:
+    """Return the first few words, for a message."""
+    words = list(words)
+    more = f", ... ({len(words)} in all)" if len(words) > most else ""
+    return ", ".join(words[:most]) + more
+
+
+def open_blob(path: str, stdin: BinaryIO | None = None) -> Blob:
+    """Return the bytes of a path, or of standard input for ``-``."""
+    blob = _from_stdin(stdin) if path == "-" else _from_path(path)
+    if blob.size == 0:
+        raise DataError("file-empty", "the file is empty", place=Place(blob.name))
+    return blob
+
+
+def _from_bytes(name: str, data: bytes) -> Blob:
+    return Blob(name, None, data, len(data), data[:HEAD])
+
+
+def _from_stdin(stdin: BinaryIO | None) -> Blob:
+    if stdin is None:
+        if sys.stdin is None:
+            raise UsageError("stdin-closed", "standard input is closed", hint="name a file instead of '-'")
+        stdin = sys.stdin.buffer
+    if stdin.isatty():
+        raise UsageError(
+            "stdin-terminal",
+            "'-' reads standard input, and nothing is piped into it",
+            hint="pipe a file in, as in: cat data.csv | losscli ... -",
+        )
+    try:
+        return _from_bytes(STDIN, stdin.read())
+    except OSError as error:
+        raise unreadable(STDIN, error) from None
+
+
+def _from_path(name: str) -> Blob:
+    path = Path(name)
+    try:
+        info = path.stat()
+        if stat.S_ISDIR(info.st_mode):
+            raise DataError("file-directory", f"{name!r} is a folder, not a file", place=Place(name))
+        with path.open("rb") as stream:
+            # A pipe, as in <(zcat x.csv.gz), can be read only once and has no size.
+            if not stat.S_ISREG(info.st_mode):
+                return _from_bytes(name, stream.read())
+            return Blob(name, path, b"", info.st_size, stream.read(HEAD))
+    except (FileNotFoundError, NotADirectoryError):
+        raise DataError("file-missing", f"no such file: {name!r}", place=Place(name), hint=_neighbour(path)) from None
+    except OSError as error:
+        raise unreadable(name, error) from None
+    except ValueError:
+        raise DataError("file-missing", f"not a file name: {name!r}", place=Place(ascii(name))) from None
+
+
+def _neighbour(path: Path) -> str:
+    try:
+        names = os.listdir(path.parent)  # noqa: PTH208 - names alone are wanted
+    except OSError:
+        return f"the folder {str(path.parent)!r} cannot be read" if str(path.parent) != "." else ""
+    return did_you_mean(path.name, names[:10_000])

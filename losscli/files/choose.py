@@ -1,0 +1,110 @@
+"""From what the user wrote to sources: one per input, or one container that names them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+from losscli.errors import DataError, Place, UsageError
+from losscli.files.blob import did_you_mean, listed, open_blob
+from losscli.files.formats import reader_of
+from losscli.files.source import Container, Source
+
+
+def _parse(spec: str) -> tuple[str, str | None]:
+    path, mark, selector = spec.rpartition("::")
+    if not mark or _exists(spec):
+        path, selector = spec, ""
+    elif not selector:
+        raise UsageError("selector", f"nothing follows '::' in {spec!r}", hint="write PATH::SELECTOR")
+    if not path:
+        raise UsageError("source-empty", f"no file is named in {spec!r}", hint="write PATH, PATH::SELECTOR or -")
+    return path, selector or None
+
+
+def _exists(spec: str) -> bool:
+    try:
+        return Path(spec).exists()
+    except (OSError, ValueError):
+        return False
+
+
+def _container(path: str, stdin: BinaryIO | None) -> Container:
+    blob = open_blob(path, stdin)
+    return reader_of(blob)(blob)
+
+
+def open_source(spec: str, *, text: bool = False, stdin: BinaryIO | None = None) -> Source:
+    """Return the source that ``PATH``, ``PATH::SELECTOR``, ``-`` or ``-::SELECTOR`` names.
+
+    ``text`` allows class names: a column of words is then read as a unicode array. Raises DataError and UsageError.
+    """
+    path, selector = _parse(spec)
+    container = _container(path, stdin)
+    return container.whole(text=text) if selector is None else container.select(selector, text=text)
+
+
+def gather(
+    specs: Sequence[str],
+    names: Sequence[str],
+    *,
+    optional: Sequence[str] = (),
+    text: Collection[str] = (),
+    stdin: BinaryIO | None = None,
+) -> dict[str, Source]:
+    """Return the sources of the inputs ``names``: one spec for each, in order, or one container that names them.
+
+    Inputs in ``optional`` may be missing; their specs follow those of the others. Inputs in ``text`` may hold class
+    names. Raises DataError and UsageError.
+    """
+    required = [name for name in names if name not in optional]
+    inputs = [*required, *optional]
+    if sum(_parse(spec)[0] == "-" for spec in specs) > 1:
+        raise UsageError(
+            "stdin-twice", "'-' stands twice, and standard input can be read once", hint="put one of them in a file"
+        )
+    if len(specs) == 1 and required:
+        return _from_one(specs[0], required, inputs, text, stdin)
+    if not len(required) <= len(specs) <= len(inputs):
+        raise _count_error(len(specs), required, optional)
+    return {name: open_source(spec, text=name in text, stdin=stdin) for name, spec in zip(inputs, specs, strict=False)}
+
+
+def _from_one(
+    spec: str, required: Sequence[str], inputs: Sequence[str], text: Collection[str], stdin: BinaryIO | None
+) -> dict[str, Source]:
+    path, selector = _parse(spec)
+    if selector is not None:
+        if len(required) > 1:
+            raise _count_error(1, required, inputs[len(required) :])
+        return {required[0]: open_source(spec, text=required[0] in text, stdin=stdin)}
+    container = _container(path, stdin)
+    found = {name: selector for name in inputs if (selector := container.find(name)) is not None}
+    if len(required) == 1 and required[0] not in found:
+        return {required[0]: container.whole(text=required[0] in text)}
+    if not container.keys:
+        raise _count_error(1, required, inputs[len(required) :])
+    for name in required:
+        if name not in found:
+            raise _key_error(path, name, required, container.keys)
+    return {name: container.select(selector, text=name in text) for name, selector in found.items()}
+
+
+def _key_error(path: str, name: str, required: Sequence[str], keys: Sequence[str]) -> DataError:
+    return DataError(
+        "container-key",
+        f"no {name!r} in it; there are: {listed(keys)}",
+        place=Place("<stdin>" if path == "-" else path),
+        hint=did_you_mean(name, keys) or f"give one file for each input: {' '.join(required)}",
+    )
+
+
+def _count_error(count: int, required: Sequence[str], optional: Sequence[str]) -> UsageError:
+    order = " ".join([*required, *(f"[{name}]" for name in optional)])
+    sources = "1 source" if count == 1 else f"{count} sources"
+    return UsageError(
+        "source-count",
+        f"{sources}, where the inputs are: {order}",
+        hint="give one file for each, in this order, or one container that names them",
+    )

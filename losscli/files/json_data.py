@@ -1,0 +1,90 @@
+"""JSON: nested lists, or a mapping of them."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from losscli.errors import DataError, Place
+from losscli.files.blob import Blob
+from losscli.files.nested import MAX_BYTES, MAX_DEPTH, Document
+from losscli.files.source import Array
+
+
+class _RefusedError(Exception):
+    """A value that is valid JSON and is not read."""
+
+
+def open_json(blob: Blob) -> Document:
+    """Return the container of a JSON file. ``NaN`` and ``Infinity`` are read bare and as strings."""
+    try:
+        text = blob.read(MAX_BYTES).decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise DataError(
+            "text-encoding", "not UTF-8 text", place=Place(blob.name), hint="save the file as UTF-8"
+        ) from None
+    try:
+        root = json.loads(text, object_pairs_hook=_unique, parse_float=_finite)
+    except json.JSONDecodeError as error:
+        place = Place(blob.name, error.lineno)
+        raise DataError("json-parse", f"{error.msg} (column {error.colno})", place=place) from None
+    except _RefusedError as error:
+        raise DataError("json-value", str(error), place=Place(blob.name)) from None
+    except ValueError:
+        raise DataError("json-value", "an integer of thousands of digits", place=Place(blob.name)) from None
+    except RecursionError:
+        raise _too_deep(blob.name) from None
+    _guard_depth(root, blob.name)
+    return Document(blob.name, "json", root)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise _RefusedError(f"the key {twice[:40]!r} stands twice")
+    return found
+
+
+def _finite(token: str) -> float:
+    number = float(token)
+    if math.isinf(number):
+        raise _RefusedError(f"too large for a double: {token[:40]}")
+    return number
+
+
+def _guard_depth(root: Any, name: str) -> None:
+    level = [root]
+    for _ in range(MAX_DEPTH + 1):
+        inner = [item for item in level if isinstance(item, list | dict)]
+        level = [item for group in inner for item in (group.values() if isinstance(group, dict) else group)]
+        if not level:
+            return
+    raise _too_deep(name)
+
+
+def _too_deep(name: str) -> DataError:
+    return DataError("json-depth", f"nested deeper than {MAX_DEPTH} levels", place=Place(name))
+
+
+def write_json(stream: BinaryIO, array: Array, columns: Sequence[str]) -> None:  # noqa: ARG001 - the table's signature
+    """Write an array as nested lists: strict JSON, floats in their shortest exact form, non-finite ones as strings."""
+    values = array.tolist()
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        values = _spelled(values)
+    stream.write(json.dumps(values, allow_nan=False, ensure_ascii=True).encode("ascii") + b"\n")
+
+
+def _spelled(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_spelled(item) for item in value]
+    if math.isnan(value):
+        return "NaN"
+    if math.isinf(value):
+        return "Infinity" if value > 0 else "-Infinity"
+    return value

@@ -1,0 +1,84 @@
+"""Files that are written whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from losscli.errors import OutputError, Place
+
+
+@contextmanager
+def write_whole(path: str | Path) -> Iterator[BinaryIO]:
+    """Return a stream whose bytes become the file at ``path`` when the block ends well, and vanish when it does not.
+
+    The bytes go to a temporary file in the same folder, are flushed to the disk and then take the name in one step, so
+    that a reader sees the old file or the new one. An existing file keeps its mode bits, a symbolic link its place. A
+    target that is no regular file (a pipe, ``/dev/stdout``) is written straight. Raises OutputError.
+    """
+    target = Path(os.path.realpath(path))
+    try:
+        mode = _mode(target)
+        if mode is not None and not stat.S_ISREG(mode):
+            with target.open("wb") as stream:
+                yield stream
+            return
+        with _replacing(target, mode) as stream:
+            yield stream
+    except OSError as error:
+        raise _failure(str(path), target, error) from error
+
+
+def _mode(target: Path) -> int | None:
+    try:
+        mode = target.stat().st_mode
+    except FileNotFoundError:
+        return None
+    # A rename would replace a file that its owner made read-only.
+    if not os.access(target, os.W_OK):
+        raise PermissionError(13, "the file is read-only")
+    return mode
+
+
+@contextmanager
+def _replacing(target: Path, mode: int | None) -> Iterator[BinaryIO]:
+    temporary = target.with_name(f".losscli-{secrets.token_hex(8)}.tmp")
+    # os.open, and not tempfile: a new file then gets the mode that the user's umask gives, not 0600.
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o666)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            if mode is not None:
+                temporary.chmod(stat.S_IMODE(mode))
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+    _sync_folder(target.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    # The data are safe by now; some file systems cannot sync a folder, which is no failure of the write.
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _failure(name: str, target: Path, error: OSError) -> OutputError:
+    if target.is_dir():
+        return OutputError("output-directory", f"{name!r} is a folder", place=Place(name))
+    if isinstance(error, FileNotFoundError) and not target.parent.is_dir():
+        return OutputError("output-folder", f"no such folder: {str(target.parent)!r}", place=Place(name))
+    return OutputError("output-write", f"cannot write: {error.strerror or error}", place=Place(name))
