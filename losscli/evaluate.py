@@ -36,7 +36,7 @@ class _Outputs:
     hessian: Array | None = None
     per_sample: Array | None = None
     top: list[tuple[float, int]] = field(default_factory=list)
-    classes: list[tuple[Array, Array, Array]] = field(default_factory=list)
+    classes: list[tuple[Array, ...]] = field(default_factory=list)
 
 
 def evaluate(
@@ -54,17 +54,22 @@ def evaluate(
 ) -> Result:
     """The reduced loss over data, and on request its gradient, diagonal Hessian and per-row values.
 
-    ``sources`` maps each input's name to an array or a Source, or is a plan already made of them. ``mean`` divides by the sum of the weights in force,
-    or by the number of kept rows when there are none. The gradient is that of the reduced value; for ``none``, each
-    row's own. ``allocate`` makes the arrays that gradients are written into. Raises UsageError and DataError.
+    ``sources`` maps each input's name to an array or a Source, or is a plan already made of them. ``mean`` divides
+    by the sum of the weights in force, or by the number of kept rows when there are none. The gradient is that of
+    the reduced value; for ``none``, each row's own. ``allocate`` makes the arrays that gradients are written into.
+    Raises UsageError and DataError.
     """
     wants = wants or Wants()
-    made = sources if isinstance(sources, Plan) else plan(
-        bound.loss.reads,
-        {name: as_source(name, data) for name, data in sources.items()},
-        how or How(),
-        sample_weight=None if sample_weight is None else as_source("sample-weight", sample_weight),
-        mask=None if mask is None else as_source("mask", mask),
+    made = (
+        sources
+        if isinstance(sources, Plan)
+        else plan(
+            bound.loss.reads,
+            {name: as_source(name, data) for name, data in sources.items()},
+            how or How(),
+            sample_weight=None if sample_weight is None else as_source("sample-weight", sample_weight),
+            mask=None if mask is None else as_source("mask", mask),
+        )
     )
     _check_wants(bound, wants)
     reduction = reduction or bound.loss.reads.reduction
@@ -180,9 +185,8 @@ def _pooled_part(kernel: Pooled, weighing: Weighing) -> Part:
 
 def _count_classes(out: _Outputs, index: Ints, value: Array, hits: Any) -> None:
     size = int(index.max(initial=0)) + 1
-    counted = np.bincount(index, minlength=size).astype(np.float64)
-    hit = np.bincount(index, hits, size).astype(np.float64)
-    out.classes.append((counted, np.bincount(index, value, size), hit))
+    counts = (np.bincount(index, per_row, size) for per_row in (np.ones_like(value), value, hits))
+    out.classes.append(tuple(count.astype(np.float64) for count in counts))
 
 
 def _write_rows(

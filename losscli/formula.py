@@ -143,7 +143,7 @@ def settle(compute: Callable[[], T], digits: int) -> T:
         with _working(digits + 10):
             agreed = _agreed(runs[-2], runs[-1], digits, work >= _BELIEVED) if len(runs) > 1 else None
         if agreed is not None:
-            return agreed  # type: ignore[no-any-return]
+            return agreed
     last = " and ".join(_shown(run) for run in runs[-2:])
     raise ArithmeticError(f"{digits} digits are not reached at the precision of {work}: {last}")
 

@@ -7,6 +7,7 @@ once, before anything is read; values are checked in targets.py, block by block.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -246,10 +247,17 @@ def _class_names(how: How, classes: int, header: Sequence[str]) -> tuple[str, ..
         raise UsageError("class-weight", f"--class-weight needs {classes} numbers, one per class, not {weight.size}")
     if weight is not None and not (np.isfinite(weight).all() and (weight >= 0).all()):
         raise UsageError("class-weight", "--class-weight must be finite and at least 0")
-    names = how.classes or (tuple(header) if len(header) == classes else ())
+    names = how.classes or (_header_names(header) if len(header) == classes else ())
     if len(set(names)) != len(names):
         raise UsageError("classes", "two classes have the same name", hint="name them with --classes a,b,c")
     return names
+
+
+def _header_names(header: Sequence[str]) -> tuple[str, ...]:
+    """The header's words; in a container, where every column of an input starts with its name, what follows it."""
+    prefix = os.path.commonprefix(list(header))
+    cut = max(prefix.rfind("_"), prefix.rfind(".")) + 1
+    return tuple(word[cut:] for word in header)
 
 
 def _grouped(made: Plan) -> Plan:

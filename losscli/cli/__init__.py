@@ -70,7 +70,7 @@ def _program(argv: list[str]) -> typer.Typer:
         )
     for name, summary in _VERBS.items():
         if name == verb:
-            module: Verb = importlib.import_module(f"losscli.cli.{name}")  # type: ignore[assignment]
+            module: Verb = importlib.import_module(f"losscli.cli.{name}")
             module.add(app, argv[1:])
         else:
             app.command(name, help=summary)(_placeholder())

@@ -138,7 +138,6 @@ def _save(result: Result, files: Mapping[str, str]) -> dict[str, str]:
 def _print(result: Result, saved: Mapping[str, str], options: Mapping[str, Any], checked: Any) -> None:
     # rich is loaded for what is printed, not for --help of another verb.
     from losscli import render
-
     from losscli.verifier import report
 
     about = None if checked is None else report.content(checked)

@@ -89,7 +89,7 @@ def guarded(command: Callable[[], object], argv: list[str]) -> int:
     except MemoryError:
         _report(DataError("memory", "not enough memory for this data"), argv)
         return Exit.DATA
-    except Exception as error:  # noqa: BLE001  (the last resort: a bug of ours must not print a traceback)
+    except Exception as error:
         if "--debug" in argv:
             raise
         sys.stderr.write(

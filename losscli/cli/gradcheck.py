@@ -71,7 +71,9 @@ def _gradcheck(loss: Loss, data: Sequence[str], params: Mapping[str, Any], optio
         if as_json(options):
             write(render.document("gradcheck", content(check)), options)
         else:
-            write(render.text_of(*render.check_tables(headline(check), content(check)), color=color_of(options)), options)
+            write(
+                render.text_of(*render.check_tables(headline(check), content(check)), color=color_of(options)), options
+            )
     raise typer.Exit(code_of(check.verdict, strict=options["strict"]))
 
 

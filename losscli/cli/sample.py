@@ -10,7 +10,7 @@ import typer
 
 from losscli.cli.exits import emit
 from losscli.cli.options import Option, argument, choice, option, signed
-from losscli.files import FORMATS, write_arrays
+from losscli.files import text_of_arrays, write_arrays
 from losscli.loss import get
 from losscli.verifier.points import draw
 
@@ -38,7 +38,7 @@ def _sample(loss: str, rows: int, seed: int, link: str | None, format: str, outp
     if output:
         write_arrays(Path(output), short)
     else:
-        emit(write_arrays(None, short, suffix="." + choice("--format", format, ("yaml", "json", "csv"))))
+        emit(text_of_arrays(short, "." + choice("--format", format, ("yaml", "json", "csv"))))
 
 
 def _short(sums: str, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

@@ -13,7 +13,9 @@ from losscli.loss import get
 
 def add(app: typer.Typer, words: list[str]) -> None:  # noqa: ARG001  (every verb is added alike)
     """Register the verb."""
-    text = "One loss: formula, domain, kinks, parameters, sources, peers.\n\nlosscli show ce\n\nlosscli show huber --json"
+    text = (
+        "One loss: formula, domain, kinks, parameters, sources, peers.\n\nlosscli show ce\n\nlosscli show huber --json"
+    )
     parameters = [argument("loss", str, Option.empty, "The name of a loss."), *output_options()]
     app.command("show", help=text)(signed(_show, parameters))
 

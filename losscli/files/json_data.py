@@ -76,13 +76,14 @@ def write_json(stream: BinaryIO, array: Array, columns: Sequence[str]) -> None: 
     """Write an array as nested lists: strict JSON, floats in their shortest exact form, non-finite ones as strings."""
     values = array.tolist()
     if array.dtype.kind == "f" and not np.isfinite(array).all():
-        values = _spelled(values)
+        values = spelled(values)
     stream.write(json.dumps(values, allow_nan=False, ensure_ascii=True).encode("ascii") + b"\n")
 
 
-def _spelled(value: Any) -> Any:
+def spelled(value: Any) -> Any:
+    """Return nested lists with every number that JSON has no literal for as a string."""
     if isinstance(value, list):
-        return [_spelled(item) for item in value]
+        return [spelled(item) for item in value]
     if math.isnan(value):
         return "NaN"
     if math.isinf(value):

@@ -1,4 +1,4 @@
-"""gradcheck: is the gradient of a loss the slope of its value, at points chosen to be hard?"""
+"""Whether the gradient of a loss is the slope of its value, at points chosen to be hard."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from losscli.evaluate import as_source, evaluate
-from losscli.inputs import Array, Ints
+from losscli.inputs import Array
 from losscli.loss import Bound, Pooled
 from losscli.plan import How, Plan, plan
 from losscli.results import Wants
-from losscli.verifier.differences import Reason, Slopes, slopes
+from losscli.verifier.differences import IntArray, Reason, Slopes, slopes
 from losscli.verifier.mutants import MUTANTS
 from losscli.verifier.objective import Column, Objective
 from losscli.verifier.oracle import Oracle
@@ -174,9 +174,7 @@ def _look(ledger: _Ledger, bound: Bound, made: Plan, kind: str, name: str) -> No
     domain = made.signature.domain(name, made.link)
     found: list[tuple[Column, Slopes]] = []
     for column in objective.columns(_COLUMNS):
-        s = slopes(
-            column.f, column.x, low=domain.low, high=domain.high, piece=column.piece, noise_floor=column.noise
-        )
+        s = slopes(column.f, column.x, low=domain.low, high=domain.high, piece=column.piece, noise_floor=column.noise)
         found.append((column, s))
         ledger.ridders += s.evaluations
     witness = _Witness.of(objective, kind, name)
@@ -279,7 +277,7 @@ def _indices(claim: Array, column: Column) -> list[tuple[int, ...]]:
 
 
 def _agree(
-    ledger: _Ledger, witness: _Witness, column: Column, s: Slopes, index: list[tuple[int, ...]], codes: Ints
+    ledger: _Ledger, witness: _Witness, column: Column, s: Slopes, index: list[tuple[int, ...]], codes: IntArray
 ) -> None:
     """Ask the formula about one smooth entry of the first column: it must lie within the numeric slope's bar."""
     if witness.kind == "kinks" or any(position != 0 for position in column.at[1:]):

@@ -30,6 +30,7 @@ CENTRAL = tuple(4.0**j for j in range(1, 7))  # error of a central difference: h
 ONE_SIDED = tuple(2.0**j for j in range(1, 7))  # of a one-sided one: h, h², ...
 GAP = (2.0, 8.0, 32.0)  # of the gap between the one-sided slopes: h, h³, h⁵
 SLOW = 0.6  # least share of the change of the quotient that is left when h is halved where no extrapolation holds
+FADING = 8.0  # how fast a quotient that met a kink is forgotten; a column of the triangle forgets by 3, 15, 63, ...
 GROWTH = 1.2  # per halving of h; a jump doubles the quotient, √|x| gives 1.41, |x|^(2/3) gives 1.26
 
 
@@ -43,6 +44,7 @@ class Triangle:
         self.value = np.full(size, np.nan)
         self.total = np.full(size, np.inf)
         self.turns = np.zeros(size, np.int8)
+        self.change = np.zeros(size)
 
     def forget(self, where: BoolArray) -> None:
         """Drop all that larger steps said: they crossed a kink, a jump or an edge."""
@@ -55,13 +57,13 @@ class Triangle:
     def add(self, d: Array, noise: Array, live: BoolArray, wary: BoolArray | None = None) -> None:
         """Append the difference quotients of one level (NaN where the level is void) with their rounding error.
 
-        Where wary is set no extrapolation is believed to be better than the last change of the quotients themselves:
-        some of them may have met a kink at the very end of their step.
+        Where wary is set no extrapolation is believed to be better than the last changes of the quotients themselves:
+        some of them have met a kink, and numbers near one can agree by chance.
         """
-        change = np.abs(d - self.row[0])
+        self.change = np.fmax(np.abs(d - self.row[0]), self.change / FADING)
         value, total = self._extrapolate(d, noise)
         if wary is not None:
-            total = np.where(wary, np.fmax(total, change), total)
+            total = np.where(wary, np.fmax(total, self.change), total)
         # Both intervals claim to hold the slope. Where they do not meet, the smaller step is right: large steps may
         # have crossed something, small ones can only be noisy, and their noise is in their own total.
         refuted = np.abs(value - self.value) > 2.0 * (total + self.total)
@@ -152,11 +154,6 @@ def _clean(label: Piece, x: Array, scale: Array, want: NDArray[Any]) -> Array:
     return reach
 
 
-def _largest(arrays: tuple[Array, ...]) -> Array:
-    largest: Array = np.max(np.abs(arrays), axis=0)
-    return largest
-
-
 class Streak:
     """Over how many levels in a row a quantity was at least a factor times its former self, as far as noise shows."""
 
@@ -177,13 +174,16 @@ class Streak:
 class March:
     """One block of entries on its way from large steps to small ones: what counts, and what ends an entry."""
 
-    def __init__(self, x: Array, f0: Array, noise: Array, first: IntArray, ratios: tuple[float, ...]) -> None:
+    def __init__(
+        self, x: Array, f0: Array, noise: Array, first: IntArray, ratios: tuple[float, ...], kinds: int
+    ) -> None:
         self.x, self.f0, self.noise, self.first = x, f0, noise, first
         self.table = Triangle(ratios, x.size)
         self.done = (first >= LEVELS) | ~np.isfinite(f0)
         self.lost = np.zeros(x.size, np.bool_)
-        self.growth, self.slowness = Streak(x.size), Streak(x.size)
-        self.last: tuple[Array, ...] = (np.full(x.size, np.nan),)
+        self.growth = Streak(x.size)
+        self.slow = [Streak(x.size) for _ in range(kinds)]
+        self.last: tuple[Array, ...] = (np.full(x.size, np.nan),) * kinds
         self.crossed = np.zeros(x.size, np.bool_)
 
     @property
@@ -191,13 +191,21 @@ class March:
         """Whether x seems to stand on a kink."""
         return np.zeros(self.x.size, np.bool_)
 
-    def _watch(self, sides: tuple[Array, ...], noise: Array, live: BoolArray) -> None:
-        """Count the levels in a row over which the one-sided quotients behave as no slope does."""
-        self.growth.add(_largest(sides), GROWTH, noise, live)
-        # A smooth function halves the change of its quotients, x^1.5 divides it by 1.41 only and x·log x by 1.
-        change = _largest(tuple(new - old for new, old in zip(sides, self.last, strict=True)))
-        self.slowness.add(change, SLOW, noise, live & np.isfinite(change))
-        self.last = tuple(np.where(live, new, old) for new, old in zip(sides, self.last, strict=True))
+    def _watch(self, quotients: tuple[Array, ...], noise: Array, live: BoolArray) -> None:
+        """Count the levels in a row over which the quotients behave as no slope's do."""
+        self.growth.add(np.max(np.abs(quotients), axis=0), GROWTH, noise, live)
+        # A smooth function halves the change of its quotients, x^1.5 divides it by 1.41 only and x·log x by 1. Each kind is
+        # followed by itself: the central quotient of |x|^2.5 is slow, while the one-sided ones change faster and hide it.
+        for slow, new, old in zip(self.slow, quotients, self.last, strict=True):
+            change = np.abs(new - old)
+            slow.add(change, SLOW, noise, live & np.isfinite(change))
+        self.last = tuple(np.where(live, new, old) for new, old in zip(quotients, self.last, strict=True))
+
+    @property
+    def slowness(self) -> IntArray:
+        """The longest streak of slow convergence that is still going on."""
+        longest: IntArray = np.max([slow.count for slow in self.slow], axis=0)
+        return longest
 
     def _finish(self, k: int, noise: Array, live: BoolArray, keep: BoolArray) -> None:
         """End the entries that smaller steps cannot improve: their rounding error alone is ten times the best total."""
@@ -209,7 +217,7 @@ class Side(March):
     """One-sided slopes of one block; sign +1 looks to the right, -1 to the left."""
 
     def __init__(self, x: Array, f0: Array, noise: Array, first: IntArray) -> None:
-        super().__init__(x, f0, noise, first, ONE_SIDED)
+        super().__init__(x, f0, noise, first, ONE_SIDED, kinds=1)
 
     def step(self, k: int, t: Array, f: Array) -> None:
         """Take in one level: the values f at t."""
@@ -226,16 +234,15 @@ class Side(March):
         self.table.add(d, noise, live)
         live &= ~void
         self._watch((d,), noise, live)
-        self._finish(k, noise, live, (self.growth.count >= 3) | (self.slowness.count >= 3))
+        self._finish(k, noise, live, (self.growth.count >= 3) | (self.slowness >= 3))
 
 
 class Central(March):
     """Central slopes of one block, and the gap between the one-sided slopes that gives an undeclared kink away."""
 
     def __init__(self, x: Array, f0: Array, noise: Array, first: IntArray) -> None:
-        super().__init__(x, f0, noise, first, CENTRAL)
+        super().__init__(x, f0, noise, first, CENTRAL, kinds=3)
         self.gap = Triangle(GAP, x.size)
-        self.last *= 2
 
     def step(self, k: int, t: tuple[Array, Array], f: tuple[Array, Array]) -> None:
         """Take in one level: the values f at the two points t, left and right of x."""
@@ -256,7 +263,7 @@ class Central(March):
         live &= ~void
         kept = self._gap(np.where(live, ahead - behind, np.nan), 2.5 * noise, live)
         self.table.add(d, noise, live, self.crossed | (self.table.turns > 0))
-        self._watch((behind, ahead), noise, live)
+        self._watch((behind, ahead, d), noise, live)
         self._finish(k, noise, live, kept)
 
     def _gap(self, gap: Array, noise: Array, live: BoolArray) -> BoolArray:

@@ -11,8 +11,8 @@ import numpy as np
 
 from losscli import inputs
 from losscli.files.source import Source
-from losscli.inputs import Array, Bools, Domain, Signature
-from losscli.loss import Bound
+from losscli.inputs import Array, Bools, Domain, Fold, Signature
+from losscli.loss import Bound, Rows
 from losscli.plan import How, plan
 from losscli.targets import arrange
 
@@ -36,7 +36,9 @@ class Case:
     how: How = field(default_factory=How)
 
 
-def draw(signature: Signature, rng: np.random.Generator, link: str = "", *, scale: float = 1.0, rows: int = ROWS) -> Data:
+def draw(
+    signature: Signature, rng: np.random.Generator, link: str = "", *, scale: float = 1.0, rows: int = ROWS
+) -> Data:
     """Random data that a signature accepts: ``rows`` rows, real numbers of about the given scale."""
     link = link or signature.default_link
     shape = (rows,) if signature.layout in ("elements", "groups") else (rows, CLASSES)
@@ -104,7 +106,27 @@ def _saturation(bound: Bound, link: str, rng: np.random.Generator) -> list[Case]
             data[name] = np.resize(edges, array.shape)
         else:
             data[name] = np.resize([1e-300, 1e-12, 1e-3, 1e3, 1e9], array.shape)
-    return [Case("saturation", data, How(link=link))]
+    finite = _finite(bound, link, data)
+    return [Case("saturation", {name: array[finite] for name, array in data.items()}, How(link=link))]
+
+
+def _finite(bound: Bound, link: str, data: Data) -> Bools:
+    """The rows whose loss is a finite number: where it overflows there is no slope to speak of."""
+    fold = _folded(bound, link, data)
+    with np.errstate(all="ignore"):
+        kernel = bound(*fold.variables)
+        if not isinstance(kernel, Rows):
+            return np.ones(len(next(iter(data.values()))), dtype=np.bool_)
+        return np.isfinite(fold.combine(kernel.value) if fold.combine else kernel.value)
+
+
+def _folded(bound: Bound, link: str, data: Data) -> Fold:
+    """Data through checks and fold, as a kernel reads them."""
+    reads = bound.loss.reads
+    made = plan(reads, {name: Source(name, array) for name, array in data.items()}, How(link=link))
+    with np.errstate(all="ignore"):
+        table = arrange(made, 0, made.rows)
+        return reads.links[link].fold(*table.arrays)
 
 
 def _saturated_rows(domain: Domain, array: Array) -> Array:
@@ -181,7 +203,7 @@ def _degenerate(bound: Bound, link: str, rng: np.random.Generator) -> list[Data]
     reads = bound.loss.reads
     data = draw(reads, rng, link)
     free = [name for name in reads.differentiable if np.isinf(reads.domain(name, link).low)]
-    coincident = {**data, **{name: data[free[0]] for name in free}}
+    coincident = {**data, **dict.fromkeys(free, data[free[0]])}
     return [coincident, {**data, **{name: np.zeros_like(data[name]) for name in free}}] if free else []
 
 
@@ -208,11 +230,9 @@ def _bisect(bound: Bound, link: str, name: str, start: Data, end: Data) -> list[
 
 def _pieces(bound: Bound, link: str, data: Data) -> np.ndarray[Any, Any]:
     """The label of the smooth piece of every row, (M, K)."""
-    reads = bound.loss.reads
-    made = plan(reads, {name: Source(name, array) for name, array in data.items()}, How(link=link))
+    fold = _folded(bound, link, data)
     with np.errstate(all="ignore"):
-        table = arrange(made, 0, made.rows)
-        labels = np.asarray(bound.pieces(*reads.links[link].fold(*table.arrays).variables))
+        labels = np.asarray(bound.pieces(*fold.variables))
     return labels.reshape(len(labels), -1)
 
 

@@ -16,12 +16,9 @@ def content(check: Check) -> dict[str, Any]:
         "checked": check.checked,
         "counts": dict(check.counts),
         "resolution": {"abs": check.resolution[0], "rel": check.resolution[1]},
-        "points": [
-            {"kind": point.kind, "checked": point.checked, "verdict": point.verdict} for point in check.points
-        ],
+        "points": [{"kind": point.kind, "checked": point.checked, "verdict": point.verdict} for point in check.points],
         "methods": [
-            {"name": method.name, "agree": method.agree, "evaluations": method.evaluations}
-            for method in check.methods
+            {"name": method.name, "agree": method.agree, "evaluations": method.evaluations} for method in check.methods
         ],
         "worst": [
             {
@@ -52,6 +49,5 @@ def headline(check: Check) -> str:
     absolute, relative = check.resolution
     error = f"{relative:.1e} of the largest slope" if relative > 0 else f"{absolute:.1e}"
     return (
-        f"{line}; an error above {error} would have been caught; "
-        f"{check.caught}/{check.planted} planted faults caught"
+        f"{line}; an error above {error} would have been caught; {check.caught}/{check.planted} planted faults caught"
     )
