@@ -7,7 +7,6 @@ once, before anything is read; values are checked in targets.py, block by block.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -149,7 +148,7 @@ def plan(
         {signature.names[0]: first, **others},
         lead,
         classes,
-        _class_names(how, classes, first.source.columns),
+        _class_names(how, classes, _header_names(first.source.columns, signature.names[0])),
         _aside("sample-weight", sample_weight, lead),
         _aside("mask", mask, lead),
         block_rows=max(1, _BLOCK_BYTES // (8 * math.prod(shape[1:]))),
@@ -247,17 +246,18 @@ def _class_names(how: How, classes: int, header: Sequence[str]) -> tuple[str, ..
         raise UsageError("class-weight", f"--class-weight needs {classes} numbers, one per class, not {weight.size}")
     if weight is not None and not (np.isfinite(weight).all() and (weight >= 0).all()):
         raise UsageError("class-weight", "--class-weight must be finite and at least 0")
-    names = how.classes or (_header_names(header) if len(header) == classes else ())
+    names = how.classes or (tuple(header) if len(header) == classes else ())
     if len(set(names)) != len(names):
         raise UsageError("classes", "two classes have the same name", hint="name them with --classes a,b,c")
     return names
 
 
-def _header_names(header: Sequence[str]) -> tuple[str, ...]:
-    """The header's words; in a container, where every column of an input starts with its name, what follows it."""
-    prefix = os.path.commonprefix(list(header))
-    cut = max(prefix.rfind("_"), prefix.rfind(".")) + 1
-    return tuple(word[cut:] for word in header)
+def _header_names(header: Sequence[str], name: str) -> tuple[str, ...]:
+    """The header's words; in a container, where an input's columns start with its name, what follows it."""
+    for prefix in (f"{name}_", f"{name}."):
+        if all(word.startswith(prefix) for word in header):
+            return tuple(word.removeprefix(prefix) for word in header)
+    return tuple(header)
 
 
 def _grouped(made: Plan) -> Plan:

@@ -20,7 +20,8 @@ Arrays = Mapping[str, Array]
 
 
 def _write_npz(stream: BinaryIO, arrays: Arrays) -> None:
-    np.savez(stream, **dict(arrays))  # type: ignore[arg-type]  (numpy types the keywords as allow_pickle)
+    # Numpy types every keyword as its own allow_pickle.
+    np.savez(stream, **dict(arrays))  # type: ignore[arg-type]
 
 
 def _write_json(stream: BinaryIO, arrays: Arrays) -> None:

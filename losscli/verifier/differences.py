@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from losscli.verifier.kinks import (
     LEVELS,
     OFFSETS,
+    STREAK,
     UNIT,
     Array,
     BoolArray,
@@ -38,7 +39,6 @@ Function = Callable[[Array], Array]
 
 SAFETY = 2.0  # bar / error estimate; with 1 one point in a thousand escaped
 BLOCK = 1 << 14  # entries worked on at once: some forty arrays of this length stay in the cache
-STREAK = 6  # levels in a row that must misbehave: four can happen by chance where a smooth function bends
 TURNS = 3  # a kink nearby refutes larger steps once or twice; x·log x at 0 does at every second level
 COARSE = 4  # a table that starts later than at this level has lost its best steps; other tables are tried too
 TINIEST = 5e-324
@@ -233,7 +233,7 @@ def _side(p: _Problem, rows: NDArray[np.intp], sign: float, reach: Array) -> _Fo
 
 def _safety(m: March) -> Array:
     """Widen the bars of entries that converged slowly until noise hid how slowly; |x|^1.5 would need 2.4 times."""
-    return np.where(m.slowness >= 2, 4.0 * SAFETY, SAFETY)
+    return np.where(np.maximum(m.singular.count, m.dragging.count) >= 2, 4.0 * SAFETY, SAFETY)
 
 
 def _found(marches: Sequence[March]) -> _Found:
@@ -245,7 +245,7 @@ def _found(marches: Sequence[March]) -> _Found:
         bar=join(lambda m: _safety(m) * m.table.total, np.float64),
         kink=join(lambda m: m.suspected),
         grown=join(lambda m: m.growth.count >= STREAK),
-        turned=join(lambda m: (m.table.turns >= TURNS) | (m.slowness >= STREAK)),
+        turned=join(lambda m: (m.table.turns >= TURNS) | (m.singular.count >= STREAK)),
         crossed=join(lambda m: m.crossed),
         lost=join(lambda m: m.lost),
     )

@@ -31,6 +31,7 @@ ONE_SIDED = tuple(2.0**j for j in range(1, 7))  # of a one-sided one: h, h², ..
 GAP = (2.0, 8.0, 32.0)  # of the gap between the one-sided slopes: h, h³, h⁵
 SLOW = 0.6  # least share of the change of the quotient that is left when h is halved where no extrapolation holds
 FADING = 8.0  # how fast a quotient that met a kink is forgotten; a column of the triangle forgets by 3, 15, 63, ...
+STREAK = 6  # levels in a row that must misbehave: four can happen by chance where a smooth function bends
 GROWTH = 1.2  # per halving of h; a jump doubles the quotient, √|x| gives 1.41, |x|^(2/3) gives 1.26
 
 
@@ -181,8 +182,7 @@ class March:
         self.table = Triangle(ratios, x.size)
         self.done = (first >= LEVELS) | ~np.isfinite(f0)
         self.lost = np.zeros(x.size, np.bool_)
-        self.growth = Streak(x.size)
-        self.slow = [Streak(x.size) for _ in range(kinds)]
+        self.growth, self.singular, self.dragging = (Streak(x.size) for _ in range(3))
         self.last: tuple[Array, ...] = (np.full(x.size, np.nan),) * kinds
         self.crossed = np.zeros(x.size, np.bool_)
 
@@ -192,20 +192,17 @@ class March:
         return np.zeros(self.x.size, np.bool_)
 
     def _watch(self, quotients: tuple[Array, ...], noise: Array, live: BoolArray) -> None:
-        """Count the levels in a row over which the quotients behave as no slope's do."""
+        """Count the levels in a row over which the quotients, the central one last, behave as no slope's do."""
         self.growth.add(np.max(np.abs(quotients), axis=0), GROWTH, noise, live)
-        # A smooth function halves the change of its quotients, x^1.5 divides it by 1.41 only and x·log x by 1. Each kind is
-        # followed by itself: the central quotient of |x|^2.5 is slow, while the one-sided ones change faster and hide it.
-        for slow, new, old in zip(self.slow, quotients, self.last, strict=True):
-            change = np.abs(new - old)
-            slow.add(change, SLOW, noise, live & np.isfinite(change))
-        self.last = tuple(np.where(live, new, old) for new, old in zip(quotients, self.last, strict=True))
-
-    @property
-    def slowness(self) -> IntArray:
-        """The longest streak of slow convergence that is still going on."""
-        longest: IntArray = np.max([slow.count for slow in self.slow], axis=0)
-        return longest
+        # A smooth function halves the change of its quotients, x^1.5 divides it by 1.41 only and x·log x by 1.
+        changes = np.abs([new - old for new, old in zip(quotients, self.last, strict=True)])
+        live = live & np.isfinite(changes[-1])
+        self.singular.add(np.max(changes, axis=0), SLOW, noise, live)
+        # Beside 0 the central quotient of |x|^2.5 is slow while the one-sided ones, which change faster, hide it.
+        self.dragging.add(changes[-1], SLOW, noise, live)
+        self.last = tuple(
+            np.where(live | np.isnan(old), new, old) for new, old in zip(quotients, self.last, strict=True)
+        )
 
     def _finish(self, k: int, noise: Array, live: BoolArray, keep: BoolArray) -> None:
         """End the entries that smaller steps cannot improve: their rounding error alone is ten times the best total."""
@@ -234,7 +231,7 @@ class Side(March):
         self.table.add(d, noise, live)
         live &= ~void
         self._watch((d,), noise, live)
-        self._finish(k, noise, live, (self.growth.count >= 3) | (self.slowness >= 3))
+        self._finish(k, noise, live, (self.growth.count >= 3) | (self.singular.count >= 3))
 
 
 class Central(March):
@@ -275,8 +272,8 @@ class Central(March):
         self.crossed |= gone
         self.table.forget(gone)
         self.gap.forget(gone)
-        # A suspect goes on to the finest step at which noise still lets the gap be seen, and nobody stops before the gap
-        # is known: of an even function plus a line the central table knows all at once, a kink included.
+        # A suspect goes on to the finest step at which noise still lets the gap be seen, and nobody stops before the
+        # gap is known: an even function plus a line, kink or not, satisfies the central table at once.
         visible = self.suspected & (noise < 0.2 * np.abs(self.gap.value))
         return live & (visible | ~(noise > self.gap.total))
 
