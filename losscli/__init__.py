@@ -7,6 +7,8 @@
 
 from __future__ import annotations
 
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -22,6 +24,16 @@ _HOMES = {
     "gradcheck": "losscli.verifier.gradcheck",
 }
 __all__ = ["__version__", *_HOMES]
+
+
+class _Package(ModuleType):
+    # Once imported, a submodule becomes an attribute of its package: losscli.evaluate must stay the function.
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in _HOMES and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
 
 
 def __getattr__(name: str) -> Any:
