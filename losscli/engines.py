@@ -55,5 +55,6 @@ def engine(name: str = "threads", workers: int | None = None) -> Engine:
     if name == "serial":
         return serial
     if name == "threads":
-        return serial if count == 1 else threads(count)
+        # Even for one: a worker thread's allocator keeps big temporaries, the main thread's gives their pages back.
+        return threads(count)
     raise UsageError("engine-unknown", f"no engine named {name!r}", hint="the engines are serial and threads")

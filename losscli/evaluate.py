@@ -169,7 +169,8 @@ def _part(weighted: Array, weighing: Weighing, fold: Fold, wants: Wants, out: _O
     nonfinite = 0 if math.isfinite(total) else int((~np.isfinite(weighted)).sum())
     judged, right = 0, 0
     target = weighing.target
-    if fold.right is not None and target is not None and target.index is not None:
+    asked = wants.accuracy or wants.by_class
+    if asked and fold.right is not None and target is not None and target.index is not None:
         hits = fold.right()
         judged, right = len(hits), int(hits.sum())
         if wants.by_class:

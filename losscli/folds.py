@@ -106,25 +106,29 @@ def likelihood_logits(z: Array, y: Target) -> Fold:
 
 
 def _likelihood_hard(z: Array, index: Ints) -> Fold:
-    """The surprise of the true class, s = log(Σ exp(z_j - z_y)), and p - e_y without forming p_y - 1."""
-    rows = np.arange(len(z))
-    top = z.max(axis=1)
-    e = np.exp(z - top[:, None])
-    own = e[rows, index]
-    gap = top - z[rows, index]
-    e[rows, index] = 0.0
+    """The surprise of the true class, s = log(1 + Σ_{j≠y} exp(z_j - z_y)), and p - e_y without forming p_y - 1."""
+    shift = _shift(z)
+    e = np.exp(z) if shift is None else np.exp(z - shift[:, None])
+    flat, at = _flat(e, index)
+    own = flat.take(at)
+    flat[at] = 0.0
     rest = e.sum(axis=1)
-    # Where the label is on top own - 1 is exactly 0 and log1p sees the others alone; where it is not, rest ≥ 1.
-    surprise = np.log1p(rest + (own - 1.0)) + gap
+    surprise = np.log1p(rest / own)
+    if shift is not None:
+        gap = shift - z[np.arange(len(z)), index]
+        # Where the label is on top own - 1 is exactly 0 and log1p sees the others alone; where it is not, rest ≥ 1.
+        surprise = np.where(shift == 0.0, surprise, np.log1p(rest + (own - 1.0)) + gap)
     total = rest + own
 
     def gradient(a: Partials, _: str) -> Array:
         scale = a[0] / total
         slope = e * scale[:, None]
-        slope[rows, index] = -rest * scale
+        flat, at = _flat(slope, index)
+        flat[at] = -rest * scale
         return slope
 
     def hessian(a: Partials, b: Partials, _: str) -> Array:
+        rows = np.arange(len(z))
         p = e / total[:, None]
         q = stable.others(p)
         other, mine = rest / total, own / total
@@ -136,7 +140,31 @@ def _likelihood_hard(z: Array, index: Ints) -> Fold:
         p[rows, index] = other
         return curve + stable.times(p * p, b[0][:, None])
 
-    return Fold((surprise,), gradient, hessian, right=lambda: gap == 0.0)
+    return Fold((surprise,), gradient, hessian, right=lambda: np.asarray(e.max(axis=1) <= own))
+
+
+# exp(z) of logits within these bounds neither overflows nor loses digits, nor do sums and ratios of it.
+_TAME = 300.0
+
+
+def _shift(z: Array) -> Array | None:
+    """What to subtract from each row before exp: nothing from a tame row, else its top; None where all are tame.
+
+    Each row is decided on its own, so its digits do not depend on its neighbours.
+    """
+    if z.min() >= -_TAME and z.max() <= _TAME:
+        return None
+    top = z.max(axis=1)
+    tame = (top <= _TAME) & (z.min(axis=1) >= -_TAME)
+    return np.where(tame, 0.0, top)
+
+
+def _flat(x: Array, index: Ints) -> tuple[Array, Ints]:
+    """The memory of x (M, C) as one axis, and where in it each row's own class stands: quicker than two indices."""
+    rows, classes = x.shape
+    if x.flags.c_contiguous:
+        return x.reshape(-1), np.arange(rows) * classes + index
+    return x.reshape(-1, order="F"), index * rows + np.arange(rows)
 
 
 def _likelihood_soft(z: Array, y: Target) -> Fold:

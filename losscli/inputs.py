@@ -48,13 +48,17 @@ class Domain:
         return ~inside
 
     def admits(self, x: Array) -> bool:
-        """Whether every entry is in the set: one cheap pass when all is well."""
+        """Whether every entry is in the set and every row adds up: passes without temporaries when all is well."""
         if not x.size:
             return True
-        if not self.members and not self.infinite and np.isinf(self.low) and np.isinf(self.high):
-            # A sum is finite unless some entry is not, or the sum itself overflows: then look closely.
-            return bool(np.isfinite(x.sum())) or not self.outside(x).any()
-        return not self.outside(x).any()
+        if self.members or (self.infinite and not self.sums and np.isneginf(x.min())):
+            entries = not self.outside(x).any()
+        else:
+            # NaN comes through min and max, and fails both comparisons.
+            lowest, highest = x.min(), x.max()
+            entries = bool(self.low <= lowest and highest <= self.high)
+            entries = entries and (self.infinite or bool(np.isfinite(lowest) and np.isfinite(highest)))
+        return entries and not self.bad_rows(x).any()
 
     def row_sums(self, x: Array) -> Array:
         """What each row adds up to, where the domain demands one."""
@@ -64,7 +68,7 @@ class Domain:
         """The rows of x (M, C) that should add up to one and do not, and those with nothing to normalise."""
         if self.sums:
             return np.asarray(np.abs(self.row_sums(x) - 1.0) > _SUM_TOLERANCE)
-        if self.infinite and x.ndim > 1:
+        if self.infinite and x.ndim > 1 and np.isneginf(x.min(initial=0.0)):
             return np.asarray(np.isneginf(x).all(axis=-1))
         return np.zeros(len(x), dtype=np.bool_)
 

@@ -21,6 +21,7 @@ class Wants:
     per_sample: bool = False
     top: int = 0
     by_class: bool = False
+    accuracy: bool = False
 
 
 @dataclass(frozen=True)

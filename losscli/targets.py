@@ -225,14 +225,14 @@ def _numbers(plan: Plan, name: str, keep: Ints | None, start: int, stop: int) ->
 
 def _check_domain(plan: Plan, name: str, block: Array, place: Callable[..., Place]) -> None:
     domain = plan.signature.domain(name, plan.link)
-    if not domain.admits(block):
-        outside = domain.outside(block)
+    if domain.admits(block):
+        return
+    outside = domain.outside(block)
+    if outside.any():
         at = np.unravel_index(int(np.argmax(outside)), block.shape)
         where = place(*(int(i) for i in at))
         hint = "0/1 labels are read with --labels 01" if name == "label" and block[at] == 0.0 else ""
         raise DataError("domain", f"{name} must be {domain.text}, not {float(block[at]):g}", place=where, hint=hint)
-    bad = domain.bad_rows(block)
-    if bad.any():
-        row = int(np.argmax(bad))
-        fault = f"sum to {float(domain.row_sums(block[row])):.6g}" if domain.sums else "are all -inf"
-        raise DataError("domain", f"{name} must be {domain.text}; those of this row {fault}", place=place(row))
+    row = int(np.argmax(domain.bad_rows(block)))
+    fault = f"sum to {float(domain.row_sums(block[row])):.6g}" if domain.sums else "are all -inf"
+    raise DataError("domain", f"{name} must be {domain.text}; those of this row {fault}", place=place(row))

@@ -95,6 +95,7 @@ def _compute(loss: Loss, data: Sequence[str], params: Mapping[str, Any], options
         per_sample=options["per_sample"] is not None,
         top=max(0, options["top"]),
         by_class=options.get("by_class", False),
+        accuracy=not options["quiet"],
     )
     sources = read_inputs(loss.reads, data)
     how = how_of(loss.reads, options)
