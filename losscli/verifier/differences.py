@@ -183,7 +183,8 @@ def _noise(f: _Counted, x: Array, f0: Array, scale: Array, left: Array, right: A
 
     The floor on |x| is for saturated functions: log1p(exp(-x)) is exactly 0 all around 745, its slope is not.
     """
-    delta = scale * 2.0**-30
+    # Not below an ulp of x, where points would coincide and the slope itself would look like noise.
+    delta = np.maximum(scale * 2.0**-30, np.spacing(np.abs(x)))
     # Beside a bound steps shrink, and with them the floor: a slope can be no better known there than elsewhere.
     floor = np.maximum(0.5 * UNIT * np.maximum(np.abs(f0), np.minimum(np.abs(x), scale)), TINIEST)
     sides = []
@@ -217,7 +218,7 @@ def _central(p: _Problem, scale: Array, reach: Array) -> _Found:
 def _side(p: _Problem, rows: NDArray[np.intp], sign: float, reach: Array) -> _Found:
     """One-sided slopes of the entries in rows; the others stay where they are."""
     first = np.full(p.x.size, LEVELS, np.int8)
-    scale = np.minimum(p.scale, 4.0 * power_below(reach))
+    scale = np.minimum(p.scale, 2.0 * power_below(reach))
     first[rows] = first_level(scale, reach)[rows]
     blocks = [rows[b] for b in _blocks(rows.size)]
     marches = [Side(p.x[b], p.f0[b], p.noise[b], first[b]) for b in blocks]

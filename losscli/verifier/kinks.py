@@ -136,13 +136,15 @@ def declared_reach(piece: Piece | None, x: Array, scale: Array, low: Array, high
     ulp = np.spacing(np.maximum(np.abs(x), np.finfo(np.float64).tiny))
     on = np.zeros(x.shape, np.bool_)
     for n in range(1, ULPS + 1):
-        left, right = label(x - n * ulp), label(x + n * ulp)
-        on |= ~_same(left, here) | ~_same(right, here)
+        on |= ~_same(label(x - n * ulp), here) | ~_same(label(x + n * ulp), here)
     mask = on.reshape(on.shape + (1,) * (here.ndim - 1))
-    # On a kink the label of x is an accident of `>` or `>=`: each side is compared with its own beginning instead.
-    return Reach(
-        _clean(label, x, -scale, np.where(mask, left, here)), _clean(label, x, scale, np.where(mask, right, here)), on
-    )
+
+    def clean(step: Array) -> Array:
+        # On a kink the label of x is an accident of `>` or `>=`. Each side is compared with its own beginning instead,
+        # at a distance where `sign`, which has a label for the kink alone, has left that label behind.
+        return _clean(label, x, step, np.where(mask, label(x + np.copysign(2 * ULPS * ulp, step)), here))
+
+    return Reach(clean(-scale), clean(scale), on)
 
 
 def _clean(label: Piece, x: Array, scale: Array, want: NDArray[Any]) -> Array:
