@@ -1,6 +1,7 @@
-"""Make the sample data sets: predictions of small real models on held-out rows, written in several formats.
+"""Make the samples: predictions of small real models on held-out rows, and `losscli sample` for every kind of input.
 
 `python samples/make.py [--out DIR]` needs scikit-learn, whose installation holds the data: nothing is downloaded.
+`--small` makes `small/` alone.
 """
 
 import argparse
@@ -15,10 +16,15 @@ from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from losscli.cli import run
+from losscli.loss import catalogue
+
 # Both fits below agree between machines to about 1e-12, so that six decimals come out the same everywhere.
 DECIMALS = 6
 SEED = 0
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+# Every format that holds several inputs; NPY holds one.
+SMALL_FORMATS = ("csv", "npz", "yaml", "json")
 # Text for people to read: a page of it is enough.
 YAML_ROWS = 50
 
@@ -108,15 +114,26 @@ def write_diabetes(folder: Path) -> None:
     write_csv(folder / "diabetes.csv", {"prediction": prediction, "target": target})
 
 
+def write_small(folder: Path) -> None:
+    """Write what `losscli sample` gives for each signature of the catalogue, in every format."""
+    for signature, loss in {loss.reads.name: loss for loss in catalogue().values()}.items():
+        for suffix in SMALL_FORMATS if len(loss.reads.inputs) > 1 else (*SMALL_FORMATS, "npy"):
+            code = run(["sample", loss.name, "--output", str(folder / f"{signature}.{suffix}")])
+            if code:
+                raise SystemExit(code)
+
+
 def main() -> None:
-    """Write every data set into its folder."""
-    parser = argparse.ArgumentParser(description="Make the sample data sets.")
+    """Write every sample into its folder."""
+    parser = argparse.ArgumentParser(description="Make the samples.")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="the folder to write into")
-    out: Path = parser.parse_args().out
-    for name, write in {"digits": write_digits, "cancer": write_cancer, "diabetes": write_diabetes}.items():
-        folder = out / name
+    parser.add_argument("--small", action="store_true", help="make small/ alone")
+    asked = parser.parse_args()
+    writers = {"digits": write_digits, "cancer": write_cancer, "diabetes": write_diabetes, "small": write_small}
+    for name in ["small"] if asked.small else writers:
+        folder: Path = asked.out / name
         folder.mkdir(parents=True, exist_ok=True)
-        write(folder)
+        writers[name](folder)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import typer
 
 from losscli.cli.exits import emit
 from losscli.cli.options import Option, argument, choice, option, signed
-from losscli.files import text_of_arrays, write_arrays
+from losscli.files import text_of_arrays, write_array, write_arrays
 from losscli.loss import get
 from losscli.verifier.points import draw
 
@@ -35,7 +35,9 @@ def _sample(loss: str, rows: int, seed: int, link: str | None, format: str, outp
     data = draw(reads, np.random.default_rng(seed), link, rows=max(1, rows))
     # Short numbers: a sample is there to be read.
     short = {name: _short(reads.domain(name, link).sums, array) for name, array in data.items()}
-    if output:
+    if output and len(short) == 1 and Path(output).suffix == ".npy":
+        write_array(output, next(iter(short.values())))
+    elif output:
         write_arrays(Path(output), short)
     else:
         emit(text_of_arrays(short, "." + choice("--format", format, ("yaml", "json", "csv"))))
