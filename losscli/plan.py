@@ -56,6 +56,12 @@ class Column:
             at.insert(self.axis, at.pop())
         return self.source.place(tuple(at[self.lead :]))
 
+    def laid_out(self, array: Raw) -> Raw:
+        """A view of an array of the source's shape in this column's layout."""
+        view = array[None] if self.lead else array
+        view = view if self.axis is None else np.moveaxis(view, self.axis, -1)
+        return view if view.ndim == self.array.ndim else view.reshape(self.array.shape)
+
     def fitted(self, shape: tuple[int, ...]) -> Column | None:
         """The column in another shape that differs by axes of length one after the first; None if it does not fit."""
         mine = self.array.shape
@@ -108,7 +114,12 @@ class Plan:
 
     def read(self, column: Column, start: int, stop: int) -> Raw:
         """Rows [start, stop) of an input, in the order of the plan."""
-        return column.array[start:stop] if self.order is None else column.array[self.order[start:stop]]
+        block: Raw = column.array[self.at(start, stop)]
+        return block
+
+    def at(self, start: int, stop: int) -> Any:
+        """Where rows [start, stop) of the plan stand in the data: a slice, or the rows one by one."""
+        return slice(start, stop) if self.order is None else self.order[start:stop]
 
     def place(self, column: Column, start: int, flat: int, entry: Sequence[int] = ()) -> Place:
         """Where the flat-th row of the block from ``start`` stands, or one entry of it."""

@@ -1,9 +1,14 @@
-"""Sums that do not depend on the order of their terms: what the blocks of a run add up to."""
+"""Sums that do not depend on who adds them: what the blocks of a run add up to."""
 
 from __future__ import annotations
 
+import heapq
 import math
 from dataclasses import dataclass, replace
+
+import numpy as np
+
+from losscli.inputs import Array
 
 
 @dataclass(frozen=True)
@@ -41,23 +46,40 @@ class Exact:
 
 @dataclass(frozen=True)
 class Part:
-    """What is known of some blocks together: a monoid under +."""
+    """What is known of some blocks together; parts are added in the order of their blocks.
+
+    ``total`` the sums of the losses (of a pooled loss: of its terms), ``rows`` the losses seen, ``kept`` those that
+    count, ``judged`` and ``right`` the rows with a label and those with it on top, ``top`` the largest losses as
+    (loss, row), at most ``keep`` of them, ``classes`` (3, C) the rows, summed losses and right rows of each class.
+    """
 
     total: tuple[Exact, ...] = ()
     rows: int = 0
     kept: int = 0
     nonfinite: int = 0
-    right: int = 0
     judged: int = 0
+    right: int = 0
+    keep: int = 0
+    top: tuple[tuple[float, int], ...] = ()
+    classes: Array | None = None
 
     def __add__(self, other: Part) -> Part:
         if not self.total:
             return other
+        classes = self.classes if other.classes is None or self.classes is None else self.classes + other.classes
         return Part(
             tuple(a + b for a, b in zip(self.total, other.total, strict=True)),
             self.rows + other.rows,
             self.kept + other.kept,
             self.nonfinite + other.nonfinite,
-            self.right + other.right,
             self.judged + other.judged,
+            self.right + other.right,
+            self.keep,
+            largest(self.keep, (*self.top, *other.top)),
+            classes,
         )
+
+
+def largest(count: int, pairs: tuple[tuple[float, int], ...]) -> tuple[tuple[float, int], ...]:
+    """The largest of some (loss, row) pairs, NaN first of all; of equal ones those of the first rows."""
+    return tuple(heapq.nsmallest(count, pairs, key=lambda pair: (not np.isnan(pair[0]), -pair[0], pair[1])))

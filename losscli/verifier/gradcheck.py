@@ -190,11 +190,7 @@ def _claim(objective: Objective) -> Array:
     made, name = objective.plan, objective.name
     result = evaluate(objective.bound, made, reduction="sum", wants=Wants(grad=name))
     assert result.gradient is not None
-    column = made.columns[name]
-    view = result.gradient[None] if column.lead else result.gradient
-    if column.axis is not None:
-        view = np.moveaxis(view, column.axis, -1)
-    view = view if made.order is None else view[made.order]
+    view = made.columns[name].laid_out(result.gradient)[made.at(0, made.rows)]
     rows = view.reshape(objective.table.weighing.rows, *objective.x.shape[1:])
     keep = objective.table.weighing.keep
     if keep is None:

@@ -1,0 +1,162 @@
+"""One block of rows: from its tables to its part of the answer, and its rows of whatever is written per row."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from losscli.errors import UsageError
+from losscli.inputs import Array, Fold
+from losscli.loss import Batch, Bound, Pooled, Rows, Slope
+from losscli.plan import Plan
+from losscli.results import Wants
+from losscli.sums import Exact, Part, largest
+from losscli.targets import Table, Weighing, arrange
+
+Span = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Arrays in the shape of the inputs that blocks write their own rows of; None where nothing is asked for."""
+
+    gradient: Array | None = None
+    hessian: Array | None = None
+    per_sample: Array | None = None
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is done with every block: the loss, the data, what is asked for, and the factor of the reduction.
+
+    ``totals`` are those of a pooled loss on the second pass over its data, when its slopes can be written.
+    """
+
+    bound: Bound
+    plan: Plan
+    wants: Wants
+    scale: float
+    outputs: Outputs
+    totals: tuple[float, ...] = ()
+
+    def __call__(self, span: Span) -> Part:
+        """The block's part of the answer."""
+        with np.errstate(all="ignore"):
+            table = arrange(self.plan, *span)
+            fold = folded(self.plan, table)
+            kernel = self.bound(*fold.variables)
+            if isinstance(kernel, Pooled):
+                return self._pooled(span, table, fold, kernel)
+            value = fold.combine(kernel.value) if fold.combine else kernel.value
+            weighing = table.weighing
+            # A row of weight zero counts for nothing, even where its loss is infinite.
+            weight = weighing.weight
+            weighted = value if weight is None else np.where(weight == 0.0, 0.0, value * weight)
+            if self.outputs.per_sample is not None:
+                self._write_losses(self.outputs.per_sample, span, table, weighted)
+            self._write_slopes(span, weighing, fold, kernel)
+            return self._part(span, table, fold, value, weighted)
+
+    def _part(self, span: Span, table: Table, fold: Fold, value: Array, weighted: Array) -> Part:
+        total = float(weighted.sum())
+        lost = 0 if math.isfinite(total) else int(np.count_nonzero(~np.isfinite(weighted)))
+        wants, target = self.wants, table.weighing.target
+        judged, right, classes = 0, 0, None
+        index = None if target is None or not (wants.accuracy or wants.by_class) else target.index
+        if index is not None and fold.right is not None:
+            hits = fold.right()
+            judged, right = len(hits), int(np.count_nonzero(hits))
+            if wants.by_class:
+                counted = (np.ones_like(value), value, hits)
+                classes = np.array([np.bincount(index, column, self.plan.classes) for column in counted])
+        return Part(
+            (Exact().plus(total),),
+            table.weighing.rows if table.groups is None else len(weighted),
+            len(weighted),
+            lost,
+            judged,
+            right,
+            wants.top,
+            self._largest(span, table, weighted) if wants.top else (),
+            classes,
+        )
+
+    def _largest(self, span: Span, table: Table, weighted: Array) -> tuple[tuple[float, int], ...]:
+        best = np.argsort(-weighted, kind="stable")[: self.wants.top]
+        keep = table.weighing.keep
+        rows = best if keep is None else keep[best]
+        first = self._first_loss(span)
+        return largest(
+            self.wants.top, tuple((float(weighted[a]), first + int(b)) for a, b in zip(best, rows, strict=True))
+        )
+
+    def _first_loss(self, span: Span) -> int:
+        """How many losses (rows, entries or groups) come before a block."""
+        groups = self.plan.groups
+        return (
+            span[0] * math.prod(self.plan.lead[1:]) if groups is None else int(np.searchsorted(groups.starts, span[0]))
+        )
+
+    def _write_losses(self, target: Array, span: Span, table: Table, weighted: Array) -> None:
+        if table.groups is None:
+            self._scatter(target, span, table.weighing, weighted)
+        else:
+            first = self._first_loss(span)
+            target[first : first + len(weighted)] = weighted
+
+    def _write_slopes(self, span: Span, weighing: Weighing, fold: Fold, kernel: Rows | Batch) -> None:
+        gradient, hessian, wants = self.outputs.gradient, self.outputs.hessian, self.wants
+        if gradient is None and hessian is None:
+            return
+        first = _scaled(kernel.grad(), weighing.weight, self.scale)
+        if gradient is not None:
+            self._scatter(self._laid_out(wants.grad, gradient), span, weighing, fold.gradient(first, wants.grad))
+        if hessian is not None:
+            if kernel.hess is None:
+                raise UsageError("hessian-none", f"{self.bound.loss.name} has no diagonal Hessian")
+            second = _scaled(kernel.hess(), weighing.weight, self.scale)
+            slope = fold.hessian(first, second, wants.hess)
+            self._scatter(self._laid_out(wants.hess, hessian), span, weighing, slope)
+
+    def _laid_out(self, name: str, target: Array) -> Array:
+        """A view of an output in the layout in which its input is read."""
+        return self.plan.columns[name].laid_out(target)
+
+    def _scatter(self, view: Array, span: Span, weighing: Weighing, rows: Array) -> None:
+        """Give kept rows their numbers, where they stand in the file; rows that do not count get zero."""
+        if weighing.keep is not None:
+            whole = np.zeros((weighing.rows, *rows.shape[1:]))
+            whole[weighing.keep] = rows
+            rows = whole
+        at: Any = self.plan.at(*span)
+        view[at] = rows.reshape(span[1] - span[0], *view.shape[1:])
+
+    def _pooled(self, span: Span, table: Table, fold: Fold, kernel: Pooled) -> Part:
+        weighing = table.weighing
+        if self.totals:
+            hess = None if kernel.hess is None else partial(kernel.hess, *self.totals)
+            self._write_slopes(span, weighing, fold, Rows(np.empty(0), partial(kernel.grad, *self.totals), hess))
+        weight = weighing.weight
+        terms = kernel.terms if weight is None else tuple(term * weight for term in kernel.terms)
+        totals = tuple(Exact().plus(float(term.sum())) for term in terms)
+        return Part(totals, weighing.rows, weighing.kept)
+
+
+def folded(plan: Plan, table: Table) -> Fold:
+    """The fold of a table under the plan's link."""
+    return plan.signature.links[plan.link].fold(*table.arrays)
+
+
+def _scaled(slope: Slope, weight: Array | None, scale: float) -> tuple[Array, ...]:
+    """Partials as a tuple, times each row's weight and the reduction's factor: cheaper before the chain rule."""
+    partials = slope if isinstance(slope, tuple) else (slope,)
+    if weight is None and scale == 1.0:
+        return partials
+    if weight is None:
+        return tuple(a * scale for a in partials)
+    factor = weight * scale
+    return tuple(a * (factor[:, None] if a.ndim > 1 else factor) for a in partials)
