@@ -1,22 +1,18 @@
 """The oracle: runs a printed formula in as many digits as it takes.
 
-Conventions: 0 times anything is 0 (so entropies hold at 0), log(0) = -inf, x/0 = ±inf with the sign of x, x**0 = 1;
-0/0, inf - inf and results off the real line are nan; the max of nothing is -inf. Literals are exact decimals.
+The language and its conventions are those of grammar.py.
 """
 
 from __future__ import annotations
 
-import ast
 import functools
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from fractions import Fraction
-from types import CodeType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from losscli.errors import UsageError
+from losscli.grammar import FUNCTIONS, compiled, mp_context
 
 if TYPE_CHECKING:
     from mpmath import mpf
@@ -46,7 +42,7 @@ class Program:
 
     def __post_init__(self) -> None:
         for name, _ in self.where:
-            if _compiled(name)[1] != {name}:
+            if compiled(name)[1] != {name}:
                 raise ValueError(f"{name!r} cannot name a variable of the formula {self.formula!r}")
         _ = self.names
 
@@ -55,7 +51,7 @@ class Program:
         """The free names: inputs and parameters."""
         free, defined = set[str](), set[str]()
         for name, text in (*self.where, ("", self.formula)):
-            free |= _compiled(text)[1] - defined
+            free |= compiled(text)[1] - defined
             defined.add(name)
         return frozenset(free)
 
@@ -106,15 +102,15 @@ class Program:
         return {name: _exact(value) for name, value in env.items()}
 
     def _run(self, scope: Env) -> mpf:
-        room = _OWN | {"pi": _mp().pi} | {name: scope[name] for name in self.names}
+        room = FUNCTIONS | {"pi": mp_context().pi} | {name: scope[name] for name in self.names}
         for name, text in self.where:
-            room[name] = eval(_compiled(text)[0], room)
+            room[name] = eval(compiled(text)[0], room)
         # The plus rounds pi, which would otherwise stay lazy.
-        return +_mp().convert(eval(_compiled(self.formula)[0], room))
+        return +mp_context().convert(eval(compiled(self.formula)[0], room))
 
     def _slopes(self, scope: Env, name: str, index: Index | None, order: int, sides: Sequence[int]) -> tuple[mpf, ...]:
         """Slopes from the given sides with an error of about 10**-dps, as h = 10**(-dps/2) costs O(h²)."""
-        mp = _mp()
+        mp = mp_context()
         sizes = [0, *(int(mp.mag(x)) for value in scope.values() for _, x in _entries(value) if mp.isnormal(x))]
         # A step beyond the smallest number may cross a kink; smaller steps need more digits.
         h = mp.ldexp(1, min(sizes) - mp.prec // 2)
@@ -152,14 +148,14 @@ def _agreed(a: Any, b: Any, digits: int, believed: bool) -> Any:
     if isinstance(b, tuple):
         parts = tuple(_agreed(x, y, digits, believed) for x, y in zip(a, b, strict=True))
         return None if None in parts else parts
-    if _same(a, b, digits) and (believed or _mp().isnormal(b)):
+    if _same(a, b, digits) and (believed or mp_context().isnormal(b)):
         return +b
     # Noise is 10**-digits, and the digits have grown fourfold; a true 1e-450 that came to light has not fallen so.
-    return _mp().zero if believed and abs(a) < 1e-10 and abs(b) <= a * a else None
+    return mp_context().zero if believed and abs(a) < 1e-10 and abs(b) <= a * a else None
 
 
 def _same(a: Any, b: Any, digits: int) -> bool:
-    mp = _mp()
+    mp = mp_context()
     if not (mp.isfinite(a) and mp.isfinite(b)):
         return bool(a == b or (mp.isnan(a) and mp.isnan(b)))
     return bool(abs(a - b) <= max(abs(a), abs(b)) * mp.mpf(10) ** -digits)
@@ -167,11 +163,11 @@ def _same(a: Any, b: Any, digits: int) -> bool:
 
 def _shown(run: Any) -> str:
     with _working(20):
-        return ", ".join(_mp().nstr(+x, 20) for x in (run if isinstance(run, tuple) else (run,)))
+        return ", ".join(mp_context().nstr(+x, 20) for x in (run if isinstance(run, tuple) else (run,)))
 
 
 def _kappa(compute: Callable[[Env], mpf], scope: Env, names: Sequence[str]) -> mpf:
-    mp, q = _mp(), compute(scope)
+    mp, q = mp_context(), compute(scope)
     # Less than the spacing of floats, lest a step cross the kink at a neighbour.
     eta, total = mp.mpf(10) ** -20, mp.zero
     for name, index in [(read, i) for read in names for i, x in _entries(scope[read]) if x]:
@@ -183,18 +179,8 @@ def _kappa(compute: Callable[[Env], mpf], scope: Env, names: Sequence[str]) -> m
 
 @contextmanager
 def _working(digits: int) -> Iterator[None]:
-    with _LOCK, _mp().workdps(digits):
+    with _LOCK, mp_context().workdps(digits):
         yield
-
-
-@functools.cache
-def _mp() -> Any:
-    try:
-        import mpmath
-    except ImportError:
-        needs = "the exact oracle needs mpmath, which is missing"
-        raise UsageError("extra-missing", needs, hint="pip install 'losscli[exact]'") from None
-    return mpmath.mp
 
 
 def _exact(value: Any) -> Any:
@@ -205,7 +191,7 @@ def _exact(value: Any) -> Any:
         return [_exact(item) for item in value]
     plain = value.tolist() if hasattr(value, "tolist") else value
     # A long double is its own tolist().
-    return _mp().convert(plain) if isinstance(plain, (float, type(value))) else _exact(plain)
+    return mp_context().convert(plain) if isinstance(plain, (float, type(value))) else _exact(plain)
 
 
 def _entries(value: Any, index: Index = ()) -> Iterator[tuple[Index, Any]]:
@@ -222,140 +208,4 @@ def _changed(value: Any, index: Index, change: Callable[[Any], Any]) -> Any:
         return [*value[:at], _changed(value[at], index[1:], change), *value[at + 1 :]]
     if value is None or isinstance(value, (list, str)):
         raise ValueError(f"a slope needs one number, not {value!r}: give its index")
-    return change(_mp().convert(value))
-
-
-class _Checker(ast.NodeTransformer):
-    """The whitelist: refuses what is no arithmetic, and puts exact numbers and real arithmetic in."""
-
-    allowed = (
-        *(ast.Expression, ast.Constant, ast.Name, ast.Load, ast.Store, ast.Call, ast.IfExp, ast.Tuple, ast.List),
-        *(ast.BinOp, ast.Add, ast.Sub, ast.Mult, ast.Div, ast.Pow, ast.UnaryOp, ast.USub, ast.Not, ast.BoolOp, ast.And),
-        *(ast.Or, ast.Compare, ast.Eq, ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.Is, ast.IsNot, ast.In),
-        *(ast.NotIn, ast.ListComp, ast.GeneratorExp, ast.comprehension, ast.Subscript, ast.Slice),
-    )
-
-    def __init__(self, text: str) -> None:
-        self.text, self.bound, self.free, self.compared = text, frozenset[str](), set[str](), set[ast.expr]()
-
-    def visit(self, node: ast.AST) -> Any:
-        self.check(isinstance(node, self.allowed), node)
-        return super().visit(node)
-
-    def check(self, allowed: bool, node: ast.AST) -> None:
-        if not allowed:
-            raise ValueError(f"{type(node).__name__} {ast.unparse(node)!r} is not allowed in the formula {self.text!r}")
-
-    def visit_Name(self, node: ast.Name) -> ast.Name:
-        readable = node.id == "pi" and isinstance(node.ctx, ast.Load)
-        self.check(readable or not (node.id.startswith("_") or node.id in WORDS), node)
-        if node.id not in self.bound | {"pi"}:
-            self.free.add(node.id)
-        return node
-
-    def visit_Constant(self, node: ast.Constant) -> ast.expr:
-        if isinstance(node.value, float):
-            exact = Fraction(ast.get_source_segment(self.text, node) or node.value)
-            return _call("_over", ast.Constant(exact.numerator), ast.Constant(exact.denominator))
-        self.check(node in self.compared or node.value is None or isinstance(node.value, int), node)
-        return node
-
-    def visit_Compare(self, node: ast.Compare) -> ast.AST:
-        self.compared |= {s for s in (node.left, *node.comparators) if isinstance(getattr(s, "value", None), str)}
-        return self.generic_visit(node)
-
-    def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
-        word = {"Mult": "_times", "Div": "_over", "Pow": "_power"}.get(type(node.op).__name__)
-        self.generic_visit(node)
-        return _call(word, node.left, node.right) if word else node
-
-    def visit_Call(self, node: ast.Call) -> ast.Call:
-        known = isinstance(node.func, ast.Name) and node.func.id in WORDS - {"pi"}
-        self.check(known and not node.keywords, node)
-        return ast.Call(node.func, [self.visit(arg) for arg in node.args], [])
-
-    def visit_ListComp(self, node: ast.ListComp | ast.GeneratorExp) -> ast.ListComp:
-        outer = self.bound
-        parts = [self.visit(part) for part in node.generators]
-        # A list even where a generator is written: a definition may be read twice.
-        made = ast.ListComp(self.visit(node.elt), parts)
-        self.bound = outer
-        return made
-
-    visit_GeneratorExp = visit_ListComp  # noqa: N815
-
-    def visit_comprehension(self, node: ast.comprehension) -> ast.comprehension:
-        names = list(ast.walk(node.target))
-        self.check(not node.is_async and all(isinstance(n, (ast.Name, ast.Tuple, ast.Store)) for n in names), node)
-        source = self.visit(node.iter)
-        self.bound |= {n.id for n in names if isinstance(n, ast.Name)}
-        return ast.comprehension(self.visit(node.target), source, [self.visit(test) for test in node.ifs], 0)
-
-
-def _call(word: str, *args: ast.expr) -> ast.Call:
-    return ast.Call(ast.Name(word, ast.Load()), list(args), [])
-
-
-@functools.cache
-def _compiled(text: str) -> tuple[CodeType, frozenset[str]]:
-    """Code of one expression, and its free names."""
-    try:
-        tree = ast.parse(text.strip(), mode="eval")
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise ValueError(f"{text!r} is not a formula: {error}") from None
-    checker = _Checker(text.strip())
-    return compile(ast.fix_missing_locations(checker.visit(tree)), "<formula>", "eval"), frozenset(checker.free)
-
-
-def _times(a: Any, b: Any) -> Any:
-    if isinstance(a, list) or isinstance(b, list):
-        raise TypeError("a product of lists: write it entry by entry")
-    return a * b if a and b else 0
-
-
-def _over(a: Any, b: Any) -> Any:
-    mp = _mp()
-    return mp.convert(a) / b if b else mp.nan if mp.isnan(a) else mp.sign(a) * mp.inf
-
-
-def _power(a: Any, b: Any) -> Any:
-    mp = _mp()
-    a, b = mp.convert(a), mp.convert(b)
-    if not b or mp.isnan(a) or mp.isnan(b):
-        return a + b if b else 1
-    if not a:
-        return 0 if b > 0 else mp.inf
-    if mp.isinf(b):
-        return mp.exp(_times(b, mp.log(abs(a))))
-    return mp.nan if a < 0 and not mp.isint(b) else a**b
-
-
-def _real(word: str, x: Any) -> Any:
-    """One of mpmath's functions on the real line; outside, nan."""
-    mp = _mp()
-    x = mp.convert(x)
-    # Of more than 2**65536, exp would need as many digits of log 2, and an exponent that fills the memory.
-    if word in ("exp", "cosh") and x and mp.mag(x) > 65536:
-        x = mp.sign(x) * mp.inf
-    y = getattr(mp, word)(x)
-    return y if isinstance(y, mp.mpf) else mp.nan
-
-
-def _extreme(pick: Callable[..., Any], empty: str, *items: Any) -> Any:
-    several = items[0] if len(items) == 1 else items
-    return next((x for x in several if x != x), pick(several, default=_mp().mpf(empty)))
-
-
-_REAL = ("exp", "log", "sqrt", "tanh", "cosh", "cos", "acos", "atan", "erf")
-_OWN: dict[str, Any] = {word: functools.partial(_real, word) for word in _REAL} | {
-    "max": functools.partial(_extreme, max, "-inf"),
-    "min": functools.partial(_extreme, min, "inf"),
-    # The real part of the complex log Γ is log |Γ|.
-    "lgamma": lambda x: _mp().inf if x <= 0 and _mp().isint(x) else _mp().re(_mp().loggamma(x)),
-    "argmax": lambda items: max(range(len(items)), key=items.__getitem__),
-    "zip": lambda *columns: list(zip(*columns, strict=True)),
-    "enumerate": lambda items: list(enumerate(items)),
-    **{word.__name__: word for word in (abs, sum, len, range, sorted)},
-}
-WORDS = frozenset(_OWN) | {"pi"}
-_OWN |= {"__builtins__": {}, "_times": _times, "_over": _over, "_power": _power}
+    return change(mp_context().convert(value))

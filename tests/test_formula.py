@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mpmath import mp, mpf
 
-from losscli import formula
+from losscli import grammar
 from losscli.errors import UsageError
 from losscli.formula import Program, settle
 
@@ -378,7 +378,7 @@ def test_construction_leaves_mpmath_alone():
 
 def test_missing_mpmath_is_a_usage_error(monkeypatch):
     monkeypatch.setitem(sys.modules, "mpmath", None)
-    formula._mp.cache_clear()
+    grammar.mp_context.cache_clear()
     with pytest.raises(UsageError) as caught:
         Program("1").value({})
     assert caught.value.code == "extra-missing"
