@@ -106,8 +106,17 @@ def _saturation(bound: Bound, link: str, rng: np.random.Generator) -> list[Case]
             data[name] = np.resize(edges, array.shape)
         else:
             data[name] = np.resize([1e-300, 1e-12, 1e-3, 1e3, 1e9], array.shape)
+    # Every row also with its signs turned: a margin of 745 tells nothing of one of -745.
+    turned = {name: -array if _free(reads, name, link) else array for name, array in data.items()}
+    if any(_free(reads, name, link) for name in reads.names) and reads.layout != "groups":
+        data = {name: np.concatenate([array, turned[name]]) for name, array in data.items()}
     finite = _finite(bound, link, data)
     return [Case("saturation", {name: array[finite] for name, array in data.items()}, How(link=link))]
+
+
+def _free(reads: Signature, name: str, link: str) -> bool:
+    """Whether an input is differentiable and may be any number."""
+    return name in reads.differentiable and not reads.domain(name, link).sums and np.isinf(reads.domain(name, link).low)
 
 
 def _finite(bound: Bound, link: str, data: Data) -> Bools:
