@@ -1,9 +1,8 @@
-"""Results to rich tables and to JSON; the only module that imports rich."""
+"""Results as tables; the only module that imports rich."""
 
 from __future__ import annotations
 
 import io
-import json
 import math
 import os
 import sys
@@ -17,96 +16,68 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from losscli import __version__
-from losscli.errors import LosscliError
+from losscli.documents import columns_of, label_of, norm_of, place_of
 from losscli.loss import Loss
 from losscli.results import Result
 
 # Wide enough for any table of ours: a pipe has no width, and a number must never be cut.
-_PIPE_WIDTH = 1000
+_PIPE_WIDTH = 10_000
+# Larger than this a table of every number helps nobody; a file does.
+_SHOWN = 100_000
 
-
-def strict(value: Any) -> Any:
-    """A value as strict JSON can hold it: arrays as lists, non-finite numbers as strings."""
-    if isinstance(value, np.ndarray):
-        return strict(value.tolist())
-    if isinstance(value, np.generic):
-        return strict(value.item())
-    if isinstance(value, float) and not math.isfinite(value):
-        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-    if isinstance(value, Mapping):
-        return {str(key): strict(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [strict(entry) for entry in value]
-    return value
-
-
-def document(schema: str, content: Mapping[str, Any]) -> str:
-    """One JSON object of a schema: RFC 8259, floats in their shortest round-trip form."""
-    body = {"schema": f"losscli.{schema}/1", "losscli": __version__, **content}
-    return json.dumps(strict(body), allow_nan=False, ensure_ascii=False)
-
-
-def error_document(error: LosscliError) -> str:
-    """A failure as one JSON object."""
-    place = error.place
-    content = {
-        "code": error.code,
-        "message": error.message,
-        "file": place.file if place else None,
-        "line": place.line if place else None,
-        "field": place.field if place else None,
-        "index": list(place.index) if place and place.index is not None else None,
-        "hint": error.hint,
-    }
-    return document("error", content)
+Values = np.ndarray[Any, Any]
 
 
 def text_of(*parts: RenderableType, color: str = "auto") -> str:
     """Tables as text: coloured for a terminal only, and as wide as they need to be elsewhere."""
     terminal = sys.stdout is not None and sys.stdout.isatty()
     coloured = color == "always" or (color == "auto" and terminal and not os.environ.get("NO_COLOR"))
+    # Rich draws with what the encoding has; file names may be of bytes that it has not.
+    page = io.TextIOWrapper(io.BytesIO(), getattr(sys.stdout, "encoding", "utf-8"), errors="backslashreplace")
     console = Console(
-        file=io.StringIO(),
+        file=page,
         force_terminal=coloured,
         no_color=not coloured,
         width=None if terminal else _PIPE_WIDTH,
         highlight=False,
         emoji=False,
         markup=False,
-        safe_box=True,
     )
     group = Group(*parts)
     if terminal:
-        # A terminal narrower than the table wraps it; better than cutting a number.
-        needed = Measurement.get(console, console.options.update(width=_PIPE_WIDTH), group).maximum
-        console.width = max(console.width, min(needed, _PIPE_WIDTH))
+        # Text wraps; a table whose numbers need more than the terminal has is wrapped by the terminal, never cut.
+        needed = Measurement.get(console, console.options.update(width=_PIPE_WIDTH), group).minimum
+        console.width = max(console.width, needed)
     console.print(group)
-    assert isinstance(console.file, io.StringIO)
-    lines = console.file.getvalue().splitlines()
-    return "\n".join(line.rstrip() for line in lines) + "\n"
+    page.seek(0)
+    return "\n".join(line.rstrip() for line in page.read().splitlines()) + "\n"
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str = "", left: int = 1) -> Table:
-    """A plain table: the first ``left`` columns flush left, numbers flush right and never cut."""
-    made = Table(title=title or None, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+def table(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    title: str = "",
+    left: int = 1,
+    text: Sequence[int] = (),
+) -> RenderableType:
+    """A plain table: the first ``left`` columns flush left, numbers flush right and never cut; ``text`` may wrap."""
+    made = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for at, name in enumerate(columns):
-        made.add_column(name, justify="left" if at < left else "right", no_wrap=True, overflow="fold")
+        made.add_column(name, justify="left" if at < left else "right", no_wrap=at not in text, overflow="fold")
     for row in rows:
         made.add_row(*(Text(cell if isinstance(cell, str) else number(cell)) for cell in row))
-    return made
+    return Group(Text("\n" + title, style="bold"), made) if title else made
 
 
-def facts(rows: Iterable[tuple[str, object]], *, title: str = "") -> Table:
-    """Names and values, one pair per line."""
-    made = Table(
-        title=title or None, title_justify="left", title_style="bold", box=None, show_header=False, pad_edge=False
-    )
+def facts(rows: Iterable[tuple[str, object]], *, title: str = "") -> RenderableType:
+    """Names and values, one pair per line; long text wraps on a terminal."""
+    made = Table(box=None, show_header=False, pad_edge=False)
     made.add_column(style="dim", no_wrap=True)
-    made.add_column(no_wrap=True, overflow="fold")
+    made.add_column(overflow="fold")
     for name, value in rows:
         made.add_row(Text(name), Text(value if isinstance(value, str) else number(value)))
-    return made
+    return Group(Text(title, style="bold"), made) if title else made
 
 
 def number(value: object) -> str:
@@ -123,108 +94,56 @@ def percent(share: float) -> str:
     return f"{100 * share:.2f} %"
 
 
-def compute_document(result: Result, saved: Mapping[str, str], extra: Mapping[str, Any]) -> str:
-    """The JSON of losscli compute; ``saved`` maps what was written to a file to the file's name."""
-    bound, plan, wants = result.bound, result.plan, result.wants
-    content: dict[str, Any] = {
-        "loss": bound.loss.name,
-        "params": dict(bound.params),
-        "inputs": [
-            {
-                "name": name,
-                "source": column.source.name,
-                "shape": list(column.source.array.shape),
-                "dtype": str(column.source.array.dtype),
-            }
-            for name, column in plan.columns.items()
-        ],
-        "reduction": result.reduction,
-        "value": result.value,
-        "rows": result.rows,
-        "kept": result.kept,
-        "weight": result.weight,
-        "precision": "double",
-        "nonfinite": result.nonfinite,
-    }
-    if result.accuracy is not None:
-        content["accuracy"] = result.accuracy
-    if result.gradient is not None:
-        content["gradient"] = _slope("gradient", wants.grad, result.gradient, saved)
-    if result.hessian is not None:
-        content["hessian"] = _slope("hessian", wants.hess, result.hessian, saved)
-    if wants.per_sample and result.per_sample is not None:
-        content["per_sample"] = {"file": saved["per_sample"]} if "per_sample" in saved else result.per_sample
-    if wants.top:
-        content["top"] = [{"row": row, "value": value, **_label(result, row)} for row, value in result.top]
-    if wants.by_class:
-        content["by_class"] = [
-            {"class": entry.index, "name": entry.name, "rows": entry.rows, "mean": entry.mean, "right": entry.right}
-            for entry in result.by_class
-        ]
-    return document("compute", {**content, **extra})
-
-
-def _slope(kind: str, wrt: str, values: np.ndarray[Any, Any], saved: Mapping[str, str]) -> dict[str, Any]:
-    size = {"wrt": wrt, "shape": list(values.shape), "norm": norm_of(values)}
-    return {**size, "file": saved[kind]} if kind in saved else {**size, "values": values}
-
-
-def norm_of(values: np.ndarray[Any, Any]) -> float:
-    """Euclidean norm of all entries, safe from overflow."""
-    largest = float(np.abs(values).max(initial=0.0))
-    if largest == 0.0 or not math.isfinite(largest):
-        return largest
-    return largest * float(np.sqrt(np.square(values / largest).sum()))
-
-
-def _label(result: Result, row: int) -> dict[str, Any]:
-    """The label of a row, where labels are one per row."""
-    plan = result.plan
-    if plan.signature.layout != "classes" or len(plan.lead) != 1:
-        return {}
-    column = plan.columns[plan.signature.names[1]]
-    if column.array.ndim != 1:
-        return {}
-    label = column.array[row]
-    if column.array.dtype.kind == "U":
-        return {"label": str(label)}
-    return {"label": plan.names[int(label)] if plan.names else int(label)}
-
-
 def compute_tables(result: Result, saved: Mapping[str, str]) -> list[RenderableType]:
     """The tables of losscli compute."""
-    parts: list[RenderableType] = [facts(_summary(result, saved), title=_heading(result))]
+    parts = [facts(_summary(result, saved), title=_heading(result))]
     if result.by_class:
-        parts.append(
-            table(
-                ("class", "rows", "mean loss", "accuracy"),
-                [(entry.name, entry.rows, entry.mean, percent(entry.right / entry.rows)) for entry in result.by_class],
-                title="by class",
-            )
-        )
+        rows = [(entry.name, entry.rows, entry.mean, percent(entry.right / entry.rows)) for entry in result.by_class]
+        parts.append(table(("class", "rows", "mean loss", "accuracy"), rows, title="by class"))
     if result.top:
-        rows = [(str(row), str(_label(result, row).get("label", "")), value) for row, value in result.top]
-        labelled = any(label for _, label, _ in rows)
-        parts.append(
-            table(
-                ("row", "label", "loss") if labelled else ("row", "loss"),
-                rows if labelled else [(row, value) for row, _, value in rows],
-                title="largest losses",
-                left=2 if labelled else 1,
-            )
-        )
-    shown = ((result.per_sample, "per_sample", "per sample"), (result.gradient, "gradient", f"d/d {result.wants.grad}"))
-    for values, key, title in (*shown, (result.hessian, "hessian", f"d²/d {result.wants.hess}²")):
-        if values is not None and key not in saved:
-            parts.append(_values_table(values, title, result))
+        parts.append(_top_table(result))
+    if result.per_sample is not None and _is_shown(result.per_sample, "per_sample", saved):
+        parts.append(_values_table(result.per_sample, "per sample", _row_word(result)))
+    for values, key, title, wrt in (
+        (result.gradient, "gradient", f"d/d {result.wants.grad}", result.wants.grad),
+        (result.hessian, "hessian", f"d²/d {result.wants.hess}²", result.wants.hess),
+    ):
+        if values is not None and _is_shown(values, key, saved):
+            parts.append(_values_table(values, title, "row", columns_of(result, wrt)))
     return parts
 
 
-def _values_table(values: np.ndarray[Any, Any], title: str, result: Result) -> Table:
-    flat = values.reshape(len(values), -1) if values.ndim else values.reshape(1, 1)
-    names = result.plan.names if flat.shape[1] == result.plan.classes else ()
-    columns = ("row", *(names or ([str(at) for at in range(flat.shape[1])] if flat.shape[1] > 1 else ["value"])))
-    return table(columns, [(str(at), *map(float, row)) for at, row in enumerate(flat)], title=title)
+def _is_shown(values: Values, key: str, saved: Mapping[str, str]) -> bool:
+    return key not in saved and values.size <= _SHOWN
+
+
+def _row_word(result: Result) -> str:
+    return "row" if result.plan.groups is None else "group"
+
+
+def _top_table(result: Result) -> RenderableType:
+    many = result.plan.groups is None and len(result.plan.lead) > 1
+    rows = [
+        (_index(place_of(result, row)) if many else str(row), label_of(result, row), value) for row, value in result.top
+    ]
+    if all(label is None for _, label, _ in rows):
+        return table((_row_word(result), "loss"), [(row, value) for row, _, value in rows], title="largest losses")
+    named = [(row, str(label), value) for row, label, value in rows]
+    return table(("row", "label", "loss"), named, title="largest losses", left=2)
+
+
+def _values_table(values: Values, title: str, word: str, names: Sequence[str] = ()) -> RenderableType:
+    """Numbers as rows of the last axis; what stands before is the index of the axes in front."""
+    if values.ndim < 2:
+        return table((word, "value"), [(str(at), x) for at, x in enumerate(values.reshape(-1).tolist())], title=title)
+    lead, width = values.shape[:-1], values.shape[-1]
+    lines = zip(np.ndindex(lead), values.reshape(-1, width).tolist(), strict=True)
+    columns = (word, *(names or map(str, range(width))))
+    return table(columns, [(_index(at), *line) for at, line in lines], title=title)
+
+
+def _index(at: Sequence[int]) -> str:
+    return ", ".join(map(str, at))
 
 
 def _heading(result: Result) -> str:
@@ -240,9 +159,10 @@ def _summary(result: Result, saved: Mapping[str, str]) -> list[tuple[str, object
             rows.append(("perplexity", math.exp(result.value)))
     if result.accuracy is not None:
         rows.append(("accuracy", percent(result.accuracy)))
-    shape = " × ".join(map(str, result.plan.first.source.array.shape))
-    rows.append(("data", f"{result.plan.first.source.name}  {shape}"))
-    rows.append(("rows", f"{result.kept} of {result.rows} kept" if result.kept != result.rows else result.rows))
+    for name, column in result.plan.columns.items():
+        rows.append((name, f"{column.source.name}  {' x '.join(map(str, column.source.array.shape))}"))
+    kept = f"{result.kept} of {result.rows} kept" if result.kept != result.rows else result.rows
+    rows.append((_row_word(result) + "s", kept))
     if result.weight != result.kept:
         rows.append(("weight", result.weight))
     if result.nonfinite:
@@ -252,12 +172,22 @@ def _summary(result: Result, saved: Mapping[str, str]) -> list[tuple[str, object
             largest = float(np.abs(values).max(initial=0.0))
             rows.append((name, f"norm {norm_of(values):.6g}, largest {largest:.6g}"))
     rows.extend((key.replace("_", " ") + " in", path) for key, path in saved.items())
-    return rows
+    return rows + _too_long(result, saved)
+
+
+def _too_long(result: Result, saved: Mapping[str, str]) -> list[tuple[str, object]]:
+    """What was asked for and is no table that anyone reads."""
+    asked = (("per_sample", result.per_sample), ("gradient", result.gradient), ("hessian", result.hessian))
+    return [
+        (key.replace("_", " "), f"{values.size} numbers, too many to show: name a FILE for them")
+        for key, values in asked
+        if values is not None and key not in saved and values.size > _SHOWN
+    ]
 
 
 def check_tables(headline: str, about: Mapping[str, Any]) -> list[RenderableType]:
     """The tables of a gradcheck: its headline, what was looked at, and where claim and reference differ most."""
-    failed = about["verdict"] != "pass"
+    style = {"pass": "bold green", "fail": "bold red"}.get(about["verdict"], "bold yellow")
     counts = ", ".join(f"{n} {word.replace('_', ' ')}" for word, n in about["counts"].items() if n)
     methods = "; ".join(
         f"{entry['name']} {entry['evaluations']} evaluations{'' if entry['agree'] else ', disagrees'}"
@@ -273,7 +203,7 @@ def check_tables(headline: str, about: Mapping[str, Any]) -> list[RenderableType
         ("seed", about["seed"]),
         ("reproduce", about["reproduce"]),
     ]
-    parts: list[RenderableType] = [Text(headline, style="bold red" if failed else "bold green"), facts(rows)]
+    parts: list[RenderableType] = [Text(headline, style=style), facts(rows)]
     worst = [
         (
             f"{entry['kind']}: d/d {entry['wrt']}{entry['index']}",
@@ -291,7 +221,16 @@ def check_tables(headline: str, about: Mapping[str, Any]) -> list[RenderableType
 def list_tables(losses: Iterable[Loss]) -> list[RenderableType]:
     """The catalogue as a table."""
     rows = [(loss.name, ", ".join(loss.aliases), loss.reads.name, loss.summary) for loss in losses]
-    return [table(("loss", "also", "reads", "definition"), rows, left=4)]
+    return [table(("loss", "also", "reads", "definition"), rows, left=4, text=(1, 3))]
+
+
+_KINDS = {float: "a number", int: "a whole number", bool: "on or off"}
+
+
+def _default(value: object) -> str:
+    if value is None:
+        return "none"
+    return ("on" if value else "off") if isinstance(value, bool) else number(value)
 
 
 def show_tables(loss: Loss) -> list[RenderableType]:
@@ -307,7 +246,9 @@ def show_tables(loss: Loss) -> list[RenderableType]:
         rows.append(("given as", f"{', '.join(reads.links)} (--from)"))
     for entry in loss.params:
         bounds = f" {entry.param.bounds}" if entry.param.bounds else ""
-        rows.append((entry.option, f"{entry.param.help}; {entry.type.__name__}{bounds}, default {entry.default}"))
+        rows.append(
+            (entry.option, f"{entry.param.help}; {_KINDS[entry.type]}{bounds}, default {_default(entry.default)}")
+        )
     rows.append(("gradient", f"with respect to {', '.join(reads.differentiable)}"))
     rows.append(("kinks", loss.kinks.where if loss.kinks else "none"))
     rows.append(("options", ", ".join(f"--{name}" for name in sorted(reads.options)) or "none"))
@@ -315,43 +256,3 @@ def show_tables(loss: Loss) -> list[RenderableType]:
     rows.append(("peers", ", ".join(loss.peers)))
     notes = [Text("\n" + loss.notes)] if loss.notes else []
     return [facts(rows, title=" / ".join((loss.name, *loss.aliases))), *notes]
-
-
-def loss_content(loss: Loss) -> dict[str, Any]:
-    """One loss as JSON content."""
-    reads = loss.reads
-    return {
-        "name": loss.name,
-        "aliases": list(loss.aliases),
-        "definition": loss.summary,
-        "notes": loss.notes,
-        "formula": loss.formula,
-        "where": {link: dict(entry.where) for link, entry in reads.links.items()},
-        "reads": reads.name,
-        "inputs": [
-            {
-                "name": entry.name,
-                "domain": entry.domain.text,
-                "differentiable": entry.differentiable,
-                "help": entry.help,
-            }
-            for entry in reads.inputs
-        ],
-        "from": list(reads.links),
-        "params": [
-            {
-                "name": entry.name,
-                "option": entry.option,
-                "type": entry.type.__name__,
-                "default": entry.default,
-                "bounds": entry.param.bounds,
-                "help": entry.param.help,
-            }
-            for entry in loss.params
-        ],
-        "options": sorted(reads.options),
-        "reduction": reads.reduction,
-        "kinks": loss.kinks.where if loss.kinks else None,
-        "sources": list(loss.sources),
-        "peers": list(loss.peers),
-    }

@@ -2,49 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import typer
 
 from losscli.cli.exits import emit
-from losscli.cli.options import Option, choice, option
+from losscli.cli.options import SETTINGS, Option
 from losscli.errors import UsageError
 from losscli.files import gather, open_source, write_whole
 from losscli.files.source import Source
 from losscli.inputs import LABEL, Signature
-from losscli.loss import Loss, get
+from losscli.loss import Loss, catalogue, get
 from losscli.plan import How
 
 
-def output_options() -> list[Option]:
-    """Options about how a result is written."""
-    panel = "Output"
+def output_options(quiet: str = "") -> list[Option]:
+    """Options about how a result is written; ``quiet`` tells what -q leaves of it."""
+    silent = [Option("quiet", bool, False, quiet, words=("-q", "--quiet"))] if quiet else []
     return [
-        option("json", bool, False, "Print one JSON object.", panel=panel, words=("--json",)),
-        option("format", str, "table", "table or json.", panel=panel),
-        option("output", str | None, None, "Write the result to FILE.", panel=panel, words=("-o", "--output")),
-        option("quiet", bool, False, "Print the value or verdict alone.", panel=panel, words=("-q", "--quiet")),
-        option("color", str, "auto", "auto, always or never.", panel=panel),
-        option("debug", bool, False, "Print a traceback when losscli itself fails.", panel=panel, words=("--debug",)),
+        Option("json", bool, False, "Print one JSON object: short for --format json."),
+        Option("format", str, "table", "The form of the output.", choices=("table", "json")),
+        Option("output", str, None, "Write the output to FILE.", metavar="FILE", words=("-o", "--output")),
+        *silent,
+        Option("color", str, "auto", "When to colour a table.", choices=("auto", "always", "never")),
+        Option("debug", bool, False, "Print a traceback when losscli itself fails."),
     ]
 
 
-def engine_options() -> list[Option]:
-    """Options about how the work is done."""
-    return [
-        option("threads", int | None, None, "Worker threads; default: one per processor.", panel="Work"),
-        option("engine", str, "threads", "serial or threads.", panel="Work"),
-    ]
+def group_of(name: str, text: str) -> typer.Typer:
+    """A verb whose subcommands are the losses."""
+    group = typer.Typer(name=name, help=text, context_settings=SETTINGS, rich_markup_mode=None)
+    group.callback()(lambda: None)
+    return group
 
 
-def named_loss(words: Sequence[str]) -> Loss | None:
-    """The loss named after the verb, None when there is only an option such as --help."""
-    return get(words[0]) if words and not words[0].startswith("-") else None
+def losses_of(words: Sequence[str]) -> dict[str, Loss]:
+    """The one loss that is named after the verb, under that name, or the whole catalogue for its help."""
+    return {words[0]: get(words[0])} if words and not words[0].startswith("-") else dict(catalogue())
 
 
-def read_inputs(signature: Signature, data: Sequence[str]) -> dict[str, Source]:
-    """The sources of a loss's inputs."""
+def read_inputs(signature: Signature, data: Sequence[str], *aside: str | None) -> dict[str, Source]:
+    """The sources of a loss's inputs; ``aside`` are the specs of weights and masks, which share standard input."""
+    if sum(spec is not None and spec.partition("::")[0] == "-" for spec in (*data, *aside)) > 1:
+        message = "'-' stands twice, and standard input can be read once"
+        raise UsageError("stdin-twice", message, hint="put one of them in a file")
     text = [entry.name for entry in signature.inputs if _may_be_text(entry.name, signature)]
     return gather(list(data), signature.names, text=text)
 
@@ -65,7 +69,7 @@ def how_of(signature: Signature, options: Mapping[str, Any]) -> How:
         class_weight=_class_weight(options.get("class_weight")),
         label_smoothing=options.get("label_smoothing", 0.0),
         ignore_index=options.get("ignore_index"),
-        zero_one_labels=choice("--labels", options.get("labels", "sign"), ("sign", "01")) == "01",
+        zero_one_labels=options.get("labels") == "01",
     )
 
 
@@ -76,37 +80,43 @@ def _class_weight(given: str | None) -> np.ndarray[Any, np.dtype[np.float64]] | 
     try:
         return np.array([float(word) for word in given.split(",")])
     except ValueError:
+        if "," in given and not Path(given).exists():
+            message = f"--class-weight must be numbers a,b,c or a source, not {given!r}"
+            raise UsageError("class-weight", message) from None
         return np.asarray(open_source(given).array, dtype=np.float64).reshape(-1)
 
 
-def aside(options: Mapping[str, Any], name: str) -> Source | None:
+def source_of(spec: str | None) -> Source | None:
     """The source of a weight or a mask, if one was given."""
-    spec = options.get(name)
     return None if spec is None else open_source(spec)
 
 
 def write(text: str, options: Mapping[str, Any]) -> None:
     """The result to standard output, or whole into the file of -o."""
-    if options["output"]:
+    if options["output"] not in (None, "-"):
         with write_whole(options["output"]) as stream:
-            stream.write(text.encode())
+            stream.write((text if text.endswith("\n") else text + "\n").encode())
     else:
         emit(text)
 
 
-def color_of(options: Mapping[str, Any]) -> str:
-    """When a table is coloured."""
-    return choice("--color", options["color"], ("auto", "always", "never"))
-
-
 def as_json(options: Mapping[str, Any]) -> bool:
     """Whether JSON was asked for."""
-    return bool(options["json"]) or choice("--format", options["format"], ("table", "json")) == "json"
+    return bool(options["json"]) or options["format"] == "json"
 
 
-def distinct_files(data: Sequence[str], outputs: Sequence[str]) -> None:
-    """Refuse to write a result over the data it comes from."""
-    read = {spec.partition("::")[0] for spec in data}
-    for path in outputs:
-        if path in read:
+def distinct_files(read: Iterable[str | None], written: Sequence[str]) -> None:
+    """Refuse to write a result over the data it comes from, or over another result."""
+    files = [spec.partition("::")[0] for spec in read if spec is not None]
+    for at, path in enumerate(written):
+        if any(_same(path, other) for other in files):
             raise UsageError("output-is-input", f"{path} is both data and output", hint="name another file")
+        if any(_same(path, other) for other in written[:at]):
+            raise UsageError("output-twice", f"{path} is named for two outputs", hint="give each its own file")
+
+
+def _same(path: str, other: str) -> bool:
+    one, two = Path(path), Path(other)
+    # Two results may well go to one pipe.
+    regular = not one.exists() or one.is_file()
+    return regular and (one.resolve() == two.resolve() or (one.exists() and two.exists() and one.samefile(two)))

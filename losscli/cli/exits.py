@@ -7,14 +7,10 @@ import signal
 import sys
 from collections.abc import Callable
 from enum import IntEnum
+from itertools import pairwise
 from types import FrameType
 
-import typer
-
 from losscli.errors import DataError, LosscliError, OutputError, UsageError
-
-# Typer vendors its click; the base class of its usage errors is reached through a public one.
-_ClickError: type[Exception] = next(base for base in typer.BadParameter.__mro__[::-1] if hasattr(base, "exit_code"))
 
 
 class Exit(IntEnum):
@@ -52,51 +48,78 @@ def emit(text: str) -> None:
         return
     if sys.stdout is None:
         raise OutputError("stdout-closed", "standard output is closed")
-    try:
-        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-        sys.stdout.write(text if text.endswith("\n") else text + "\n")
-        sys.stdout.flush()
-    except BrokenPipeError:
-        _drop_stdout()
-        raise SystemExit(Exit.BROKEN_PIPE) from None
-    except OSError as error:
-        _drop_stdout()
-        raise OutputError("stdout-write", f"standard output: {error.strerror}") from None
-
-
-def _drop_stdout() -> None:
-    """Send what is still buffered nowhere, so that the interpreter's own flush at exit stays silent."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    sys.stdout.write(text if text.endswith("\n") else text + "\n")
+    sys.stdout.flush()
 
 
 def guarded(command: Callable[[], object], argv: list[str]) -> int:
     """Run a command; turn whatever ends it into an exit code and at most one message on standard error."""
-    signal.signal(signal.SIGTERM, _terminate)
+    before = signal.signal(signal.SIGTERM, _terminate)
     try:
         code = command()
         return code if isinstance(code, int) else Exit.OK
-    except LosscliError as error:
-        _report(error, argv)
-        return next(code for kind, code in _CODES if isinstance(error, kind))
-    except _ClickError as error:
-        message = error.format_message()  # type: ignore[attr-defined]
-        _report(UsageError("usage", message, hint="add --help to see what the command takes"), argv)
-        return Exit.USAGE
     except SystemExit as stop:
-        return stop.code if isinstance(stop.code, int) else Exit.OK
-    except (KeyboardInterrupt, typer.Abort):
+        # Typer ends with 1 where the reader of its help has gone.
+        return _broken() if isinstance(stop.__context__, BrokenPipeError) else _code(stop)
+    except KeyboardInterrupt:
         return Exit.INTERRUPTED
-    except MemoryError:
-        _report(DataError("memory", "not enough memory for this data"), argv)
-        return Exit.DATA
     except Exception as error:
-        if "--debug" in argv:
+        if "--debug" in argv and not isinstance(error, LosscliError | OSError):
             raise
-        sys.stderr.write(
-            f"losscli: bug: {type(error).__name__}: {error}\n"
-            "hint: please report it with the command you ran; --debug prints the traceback\n"
-        )
+        return _failed(error, argv)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _code(stop: SystemExit) -> int:
+    return stop.code if isinstance(stop.code, int) else Exit.OK
+
+
+def _failed(error: Exception, argv: list[str]) -> int:
+    """The exit code of what a command raised, once it is reported."""
+    import typer
+
+    if isinstance(error, typer.Abort):
+        return Exit.INTERRUPTED
+    if isinstance(error, BrokenPipeError):
+        return _broken()
+    known = _known(error)
+    if known is None:
+        _report(LosscliError("bug", f"{type(error).__name__}: {error}"), argv)
         return Exit.BUG
+    _report(known, argv)
+    return next(code for kind, code in _CODES if isinstance(known, kind))
+
+
+def _known(error: Exception) -> LosscliError | None:
+    """The failure as one that a user can mend; None for a bug."""
+    if isinstance(error, LosscliError):
+        return error
+    if isinstance(error, MemoryError):
+        return DataError("memory", "not enough memory for this data")
+    if isinstance(error, OSError):
+        # Readers and writers of files report theirs themselves: what is left is standard output.
+        _drop_stdout()
+        return OutputError("stdout-write", f"standard output: {error.strerror or error}")
+    if hasattr(error, "format_message"):
+        # Typer ships its own click, whose base class of usage errors has no public name.
+        path = getattr(getattr(error, "ctx", None), "command_path", "losscli")
+        message = str(error.format_message())
+        hint = f"'{path} --help' shows what it takes"
+        return UsageError("usage", message[:1].lower() + message[1:].rstrip("."), hint=hint)
+    return None
+
+
+def _broken() -> int:
+    _drop_stdout()
+    return Exit.BROKEN_PIPE
+
+
+def _drop_stdout() -> None:
+    """Send what is still buffered nowhere, so that the interpreter's own flush at exit stays silent."""
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _terminate(_: int, __: FrameType | None) -> None:
@@ -106,13 +129,20 @@ def _terminate(_: int, __: FrameType | None) -> None:
 
 def _report(error: LosscliError, argv: list[str]) -> None:
     """One message on standard error: text, or one JSON object when JSON was asked for."""
+    from losscli.cli.hints import way_out
+
     if sys.stderr is None:
         return
-    if "--json" in argv or "json" in argv or "--format=json" in argv:
-        from losscli.render import error_document
+    hint = error.hint or way_out(error.code)
+    if _wants_json(argv):
+        from losscli.documents import error_document
 
-        sys.stderr.write(error_document(error) + "\n")
+        sys.stderr.write(error_document(error, hint) + "\n")
         return
     where = f"{error.place}: " if error.place else ""
-    hint = f"hint: {error.hint}\n" if error.hint else ""
-    sys.stderr.write(f"losscli: error: {where}{error.message}\n{hint}")
+    sys.stderr.write(f"losscli: error: {where}{error.message}\nhint: {hint}\n")
+
+
+def _wants_json(argv: list[str]) -> bool:
+    pairs = pairwise(argv)
+    return "--json" in argv or "--format=json" in argv or ("--format", "json") in pairs

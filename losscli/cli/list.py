@@ -6,26 +6,27 @@ from typing import Any
 
 import typer
 
-from losscli.cli.common import as_json, color_of, output_options, write
-from losscli.cli.options import signed
+from losscli.cli.common import as_json, output_options, write
+from losscli.cli.options import page, signed
 from losscli.loss import catalogue
 
 
-def add(app: typer.Typer, words: list[str]) -> None:  # noqa: ARG001  (every verb is added alike)
+def add(app: typer.Typer, words: list[str]) -> list[str]:
     """Register the verb."""
-    app.command("list", help="The catalogue: every loss with its definition.\n\nlosscli list\n\nlosscli list --json")(
-        signed(_list, output_options())
-    )
+    text = page("The catalogue: every loss with its definition.", ["losscli list", "losscli list --json"])
+    app.command("list", help=text)(signed(_list, output_options("Print the names alone.")))
+    return words
 
 
 def _list(**options: Any) -> None:
     losses = list(catalogue().values())
-    if options["quiet"]:
-        write("\n".join(loss.name for loss in losses), options)
-        return
-    from losscli import render
-
     if as_json(options):
-        write(render.document("list", {"losses": [render.loss_content(loss) for loss in losses]}), options)
+        from losscli.documents import document, loss_content
+
+        write(document("list", {"losses": [loss_content(loss) for loss in losses]}), options)
+    elif options["quiet"]:
+        write("\n".join(loss.name for loss in losses), options)
     else:
-        write(render.text_of(*render.list_tables(losses), color=color_of(options)), options)
+        from losscli import render
+
+        write(render.text_of(*render.list_tables(losses), color=options["color"]), options)

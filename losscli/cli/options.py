@@ -3,116 +3,183 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable
-from typing import Annotated, Any
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from losscli.errors import UsageError
-from losscli.inputs import Signature
-from losscli.loss import Loss, Parameter
 
-# Options whose value may be left out: then the numbers go into the output.
-_OPTIONAL = ("--grad", "--hess", "--per-sample")
+if TYPE_CHECKING:
+    from losscli.inputs import Signature
+    from losscli.loss import Loss, Parameter
+
+# What an option holds whose value was left out: then the numbers go into the output.
 INTO_OUTPUT = "-"
+SETTINGS = {"help_option_names": ["-h", "--help"]}
 
-Option = inspect.Parameter
-
-
-def option(name: str, kind: Any, default: Any, help_text: str, *, panel: str | None = None, **more: Any) -> Option:
-    """One option as a keyword parameter of a command; a bool of default None becomes --x/--no-x."""
-    word = "--" + name.replace("_", "-")
-    words = more.pop("words", (word,))
-    annotation = Annotated[kind, typer.Option(*words, help=help_text, rich_help_panel=panel, **more)]
-    return Option(name, Option.KEYWORD_ONLY, default=default, annotation=annotation)
+_METAVARS = {int: "INTEGER", float: "NUMBER", str: "TEXT"}
+# Python reads more as a number than anyone means: 1_000, digits of other scripts.
+_WHOLE = re.compile(r"[+-]?\d+", re.ASCII)
+_NUMBER = re.compile(r"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|inf|nan)", re.ASCII | re.IGNORECASE)
 
 
-def of_parameter(entry: Parameter) -> Option:
-    """A parameter of a loss as an option, its bounds in the help."""
-    bounds = f" ({entry.param.bounds})" if entry.param.bounds else ""
-    kind = entry.type if entry.default is not None else entry.type | None
-    words = (entry.option, f"--no-{entry.option[2:]}") if entry.type is bool else (entry.option,)
-    return option(entry.name, kind, entry.default, entry.param.help + bounds, words=words)
+@dataclass(frozen=True)
+class Option:
+    """One option of a command.
 
-
-_SHARED: dict[str, tuple[Any, Any, str]] = {
-    "sample_weight": (str | None, None, "Weights of the rows, or of every entry: a source."),
-    "mask": (str | None, None, "Which rows or entries count (not 0): a source."),
-    "class_weight": (str | None, None, "Weights of the classes: a,b,c or a source."),
-    "ignore_index": (int | None, None, "Rows with this label do not count."),
-    "label_smoothing": (float, 0.0, "Share of the label's mass spread over all classes."),
-    "class_axis": (int, 1, "The axis of the classes in (N, C, ...) arrays."),
-    "classes": (str | None, None, "Names of the classes: a,b,c."),
-    "labels": (str, "sign", "How labels are written: sign (-1, 1) or 01."),
-}
-
-
-def shared(signature: Signature) -> list[Option]:
-    """The shared options that mean something to a family."""
-    known = [
-        option(name, kind, default, text)
-        for name, (kind, default, text) in _SHARED.items()
-        if name.replace("_", "-") in signature.options
-    ]
-    if len(signature.links) > 1:
-        links = "|".join(signature.links)
-        text = f"What {signature.names[0]} holds: {links}."
-        known.append(option("link", str, signature.default_link, text, words=("--from",)))
-    return known
-
-
-def command(body: Callable[..., None], loss: Loss, extra: Iterable[Option], data_help: str, required: bool) -> Any:
-    """A Typer command around ``body(loss, data, params, options)``, with the loss's own options."""
-    own = [of_parameter(entry) for entry in loss.params]
-    fixed = [*shared(loss.reads), *extra]
-    data = argument("data", list[str] if required else list[str] | None, Option.empty if required else None, data_help)
-
-    def run(**given: Any) -> None:
-        params = {entry.name: given[entry.name] for entry in loss.params}
-        body(loss, given["data"] or [], params, {entry.name: given[entry.name] for entry in fixed})
-
-    return signed(run, [data, *own, *fixed])
-
-
-def argument(name: str, kind: Any, default: Any, help_text: str) -> Option:
-    """A positional argument as a parameter of a command."""
-    annotation = Annotated[kind, typer.Argument(help=help_text, show_default=False)]
-    return Option(name, Option.POSITIONAL_OR_KEYWORD, default=default, annotation=annotation)
-
-
-def signed(run: Callable[..., None], parameters: list[Option]) -> Any:
-    """The function with a signature made of these parameters: that is all that Typer looks at."""
-    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    run.__annotations__ = {entry.name: entry.annotation for entry in parameters}
-    return run
-
-
-def with_values(argv: list[str]) -> list[str]:
-    """The arguments with the value of --grad, --hess and --per-sample made explicit.
-
-    A FILE is taken as theirs when it follows them and data come before: in 'ce --grad a.csv b.csv' both are data.
+    ``kind`` is the type of its value, bool for a flag; ``words`` what is typed, --name unless said otherwise;
+    ``choices`` a closed list of values; ``least`` the smallest number; ``blank`` says that the value may be left out.
     """
-    made: list[str] = []
-    seen_data = False
-    words = iter(enumerate(argv))
-    for at, word in words:
-        if word in _OPTIONAL:
-            following = argv[at + 1] if at + 1 < len(argv) else "-"
-            if seen_data and not following.startswith("-"):
-                next(words)
-                made.append(f"{word}={following}")
-            else:
-                made.append(f"{word}={INTO_OUTPUT}")
-            continue
-        made.append(word)
-        # argv is VERB LOSS DATA...: the third bare word on is data.
-        seen_data = seen_data or (at >= 2 and (word == "-" or not word.startswith("-")))
-    return made
+
+    name: str
+    kind: type
+    default: Any
+    help: str
+    metavar: str = ""
+    words: tuple[str, ...] = ()
+    choices: tuple[str, ...] = ()
+    least: int | None = None
+    blank: bool = False
+
+    @property
+    def typed(self) -> tuple[str, ...]:
+        """The words that are typed for it."""
+        return self.words or ("--" + self.name.replace("_", "-"),)
+
+    def parameter(self) -> inspect.Parameter:
+        """The option as a parameter of a function, which is what Typer looks at."""
+        more: dict[str, Any] = {}
+        if self.kind is not bool:
+            more["parser"] = self.read
+            more["metavar"] = self.metavar or "|".join(self.choices) or _METAVARS[self.kind]
+        kind = self.kind if self.default is not None else self.kind | None
+        annotation = Annotated[kind, typer.Option(*self.typed, help=self.help, **more)]  # type: ignore[valid-type]
+        return inspect.Parameter(self.name, inspect.Parameter.KEYWORD_ONLY, default=self.default, annotation=annotation)
+
+    def read(self, value: Any) -> Any:
+        """The value of what was typed; UsageError. A default comes as it is."""
+        if not isinstance(value, str):
+            return value
+        word = self.typed[-1]
+        if self.choices:
+            return choice(word, value, self.choices)
+        if self.kind is str:
+            return value
+        if not (_WHOLE if self.kind is int else _NUMBER).fullmatch(value.strip()):
+            what = "a whole number" if self.kind is int else "a number"
+            raise UsageError("parameter-number", f"{word} must be {what}, not {value!r}")
+        number = self.kind(value)
+        if self.least is not None and number < self.least:
+            raise UsageError("parameter-range", f"{word} must be at least {self.least}, not {number}")
+        return number
 
 
 def choice(name: str, value: str, known: Iterable[str]) -> str:
     """A word out of a closed list; UsageError with the list."""
     words = list(known)
     if value not in words:
-        raise UsageError("choice", f"{name} must be one of {', '.join(words)}, not {value!r}")
+        from losscli.files.blob import did_you_mean
+
+        message = f"{name} must be one of {', '.join(words)}, not {value!r}"
+        raise UsageError("choice", message, hint=did_you_mean(value, words))
     return value
+
+
+def page(text: str, examples: Sequence[str], *notes: str) -> str:
+    """A help text: what it is, examples as they are to be typed, and more."""
+    # Typer's mark for lines that are not to be filled.
+    return "\n\n".join([text, "\b\n" + "\n".join(f"  {line}" for line in examples), *filter(None, notes)])
+
+
+def sentence(text: str) -> str:
+    """A text with a capital in front and a full stop behind."""
+    return text[:1].upper() + text[1:].rstrip(".") + "."
+
+
+def of_parameter(entry: Parameter) -> Option:
+    """A parameter of a loss as an option, its bounds in the help."""
+    text = sentence(entry.param.help + (f" ({entry.param.bounds})" if entry.param.bounds else ""))
+    words = (f"{entry.option}/--no-{entry.option[2:]}",) if entry.type is bool else ()
+    return Option(entry.name, entry.type, entry.default, text, words=words)
+
+
+_SHARED: tuple[Option, ...] = (
+    Option("sample_weight", str, None, "Weights of the rows, or of every entry.", metavar="SOURCE"),
+    Option("mask", str, None, "Which rows or entries count: those that are not 0.", metavar="SOURCE"),
+    Option("class_weight", str, None, "Weights of the classes.", metavar="a,b,c|SOURCE"),
+    Option("ignore_index", int, None, "Rows with this label do not count."),
+    Option("class_axis", int, 1, "The axis of the classes in (N, C, ...) arrays."),
+    Option("classes", str, None, "Names of the classes, in order.", metavar="a,b,c"),
+    Option("labels", str, "sign", "How labels are written: as -1 and 1, or as 0 and 1.", choices=("sign", "01")),
+)
+
+
+def shared(signature: Signature) -> list[Option]:
+    """The shared options that mean something to a family."""
+    known = [entry for entry in _SHARED if entry.typed[0][2:] in signature.options]
+    if "label-smoothing" in signature.options:
+        over = "all classes" if signature.layout == "classes" else "both outcomes"
+        text = f"Share of the label's mass that is spread evenly over {over} (>= 0, <= 1)."
+        known.append(Option("label_smoothing", float, 0.0, text))
+    if len(signature.links) > 1:
+        text = f"What {signature.names[0]} holds."
+        links = tuple(signature.links)
+        known.append(Option("link", str, signature.default_link, text, words=("--from",), choices=links))
+    return known
+
+
+def command(body: Callable[..., None], loss: Loss, fixed: Sequence[Option], data: inspect.Parameter) -> Any:
+    """A Typer command around ``body(loss, data, params, options)``, with the loss's own options."""
+    own = [of_parameter(entry) for entry in loss.params]
+
+    def run(**given: Any) -> None:
+        params = {entry.name: given[entry.name] for entry in own}
+        body(loss, given["data"] or [], params, {entry.name: given[entry.name] for entry in fixed})
+
+    return signed(run, [*own, *fixed], data)
+
+
+def argument(name: str, help_text: str, *, many: bool = False, required: bool = True) -> inspect.Parameter:
+    """A positional argument as a parameter of a command."""
+    kind: Any = list[str] if many else str
+    held: Any = kind if required else kind | None
+    annotation = Annotated[held, typer.Argument(help=help_text, metavar=name.upper(), show_default=False)]
+    default = inspect.Parameter.empty if required else None
+    return inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default, annotation=annotation)
+
+
+def signed(run: Callable[..., None], options: Sequence[Option], *arguments: inspect.Parameter) -> Any:
+    """The function with a signature made of these parameters: that is all that Typer looks at."""
+    parameters = [*arguments, *(entry.parameter() for entry in options)]
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {entry.name: entry.annotation for entry in parameters}
+    return run
+
+
+def with_values(words: Sequence[str], options: Iterable[Option]) -> list[str]:
+    """LOSS and what follows it, with the value of --grad, --hess and --per-sample made explicit.
+
+    A FILE is taken as theirs when it follows them and data come before: in 'ce --grad a.csv b.csv' both are data.
+    """
+    known = list(options)
+    blank = {word for entry in known if entry.blank for word in entry.typed}
+    valued = {word for entry in known if entry.kind is not bool for word in entry.typed} - blank
+    made, rest = list(words[:1]), list(words[1:])
+    seen_data = False
+    while rest:
+        word = rest.pop(0)
+        if word == "--":
+            return [*made, word, *rest]
+        if word in blank:
+            follows = seen_data and rest and not rest[0].startswith("-")
+            made.append(f"{word}={rest.pop(0) if follows else INTO_OUTPUT}")
+            continue
+        made.append(word)
+        if word in valued:
+            made += [rest.pop(0)] if rest else []
+        else:
+            seen_data = seen_data or word == "-" or not word.startswith("-")
+    return made

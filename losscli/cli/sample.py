@@ -9,30 +9,33 @@ import numpy as np
 import typer
 
 from losscli.cli.exits import emit
-from losscli.cli.options import Option, argument, choice, option, signed
+from losscli.cli.options import Option, argument, choice, page, signed
 from losscli.files import text_of_arrays, write_array, write_arrays
 from losscli.loss import get
 from losscli.verifier.points import draw
 
 
-def add(app: typer.Typer, words: list[str]) -> None:  # noqa: ARG001  (every verb is added alike)
+def add(app: typer.Typer, words: list[str]) -> list[str]:
     """Register the verb."""
-    text = "A small input of a loss.\n\nlosscli sample ce | losscli compute ce -\n\nlosscli sample kl -o kl.npz"
-    parameters = [
-        argument("loss", str, Option.empty, "The name of a loss."),
-        option("rows", int, 5, "How many rows."),
-        option("seed", int, 0, "The seed of the random numbers."),
-        option("link", str | None, None, "What the first input holds.", words=("--from",)),
-        option("format", str, "yaml", "yaml, json or csv, for standard output."),
-        option("output", str | None, None, "A file; its suffix names the format.", words=("-o", "--output")),
+    text = page(
+        "A small sample input of a loss, in any format.",
+        ["losscli sample ce | losscli compute ce -", "losscli sample kl --rows 3 -o kl.npz"],
+    )
+    options = [
+        Option("rows", int, 5, "How many rows.", least=1),
+        Option("seed", int, 0, "The seed of the random numbers.", least=0),
+        Option("link", str, None, "What the first input holds, as for compute.", words=("--from",)),
+        Option("format", str, "yaml", "The form on standard output.", choices=("yaml", "json", "csv")),
+        Option("output", str, None, "A file; its suffix names the format.", metavar="FILE", words=("-o", "--output")),
     ]
-    app.command("sample", help=text)(signed(_sample, parameters))
+    app.command("sample", help=text)(signed(_sample, options, argument("loss", "The name of a loss, or an alias.")))
+    return words
 
 
 def _sample(loss: str, rows: int, seed: int, link: str | None, format: str, output: str | None) -> None:  # noqa: A002
     reads = get(loss).reads
     link = choice("--from", link or reads.default_link, reads.links)
-    data = draw(reads, np.random.default_rng(seed), link, rows=max(1, rows))
+    data = draw(reads, np.random.default_rng(seed), link, rows=rows)
     # Short numbers: a sample is there to be read.
     short = {name: _short(reads.domain(name, link).sums, array) for name, array in data.items()}
     if output and len(short) == 1 and Path(output).suffix == ".npy":
@@ -40,7 +43,7 @@ def _sample(loss: str, rows: int, seed: int, link: str | None, format: str, outp
     elif output:
         write_arrays(Path(output), short)
     else:
-        emit(text_of_arrays(short, "." + choice("--format", format, ("yaml", "json", "csv"))))
+        emit(text_of_arrays(short, f".{format}"))
 
 
 def _short(sums: str, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

@@ -1,0 +1,79 @@
+"""The program as Typer sees it: every verb by name, the one that is called with its module."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import Protocol
+
+import typer
+
+from losscli.cli.options import SETTINGS, page
+from losscli.errors import UsageError
+
+_VERBS = {
+    "compute": "The value of a loss over data; its gradient, Hessian and per-sample values on request.",
+    "gradcheck": "Verify the gradient of a loss at built-in adversarial points, or at the data given.",
+    "list": "The catalogue: every loss with its definition.",
+    "show": "One loss: formula, domain, kinks, parameters, sources, the peers' names.",
+    "sample": "A small sample input of a loss, in any format.",
+}
+
+_HELP = page(
+    "Losses, gradients and Hessians from files, exact to the last bits, and a verifier of gradients.",
+    ["losscli sample ce | losscli compute ce -", "losscli gradcheck focal"],
+)
+
+
+class Verb(Protocol):
+    """A module of this package that adds its verb to the program."""
+
+    def add(self, app: typer.Typer, words: list[str]) -> list[str]:
+        """Register the verb; ``words`` is what follows it, and what is returned is that as Typer can read it."""
+        ...
+
+
+def call(argv: list[str]) -> object:
+    """Parse the arguments and run the verb; what is returned is an exit code if it is an int."""
+    app = typer.Typer(
+        help=_HELP,
+        context_settings=SETTINGS,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        add_completion=False,
+    )
+    app.callback()(_root)
+    verb = _verb(argv)
+    words = argv or ["--help"]
+    for name, summary in _VERBS.items():
+        if name == verb:
+            module: Verb = importlib.import_module(f"losscli.cli.{name}")
+            words = [verb, *module.add(app, argv[1:])]
+        else:
+            app.command(name, help=summary, short_help=summary)(_placeholder())
+    return app(args=words, prog_name="losscli", standalone_mode=False)
+
+
+def _verb(argv: list[str]) -> str:
+    verb = argv[0] if argv else ""
+    if verb and not verb.startswith("-") and verb not in _VERBS:
+        from losscli.files.blob import did_you_mean
+
+        hint = did_you_mean(verb, _VERBS) or f"the commands are {', '.join(_VERBS)}"
+        raise UsageError("verb-unknown", f"no command named {verb!r}", hint=hint)
+    return verb
+
+
+def _root(
+    version: bool = typer.Option(False, "--version", help="Print the version and exit.", is_eager=True),
+) -> None:
+    """Options of the program itself; --version alone is answered before Typer is loaded."""
+
+
+def _placeholder() -> Callable[[], None]:
+    """A verb that is only named in the help of the whole program: its module is not loaded."""
+
+    def verb() -> None:
+        raise AssertionError("loaded by its own module when it is called")
+
+    return verb
