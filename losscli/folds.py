@@ -152,7 +152,7 @@ def _shift(z: Array) -> Array | None:
 
     Each row is decided on its own, so its digits do not depend on its neighbours.
     """
-    if z.min() >= -_TAME and z.max() <= _TAME:
+    if not z.size or (z.min() >= -_TAME and z.max() <= _TAME):
         return None
     top = z.max(axis=1)
     tame = (top <= _TAME) & (z.min(axis=1) >= -_TAME)
