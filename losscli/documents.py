@@ -61,8 +61,8 @@ def compute_document(result: Result, saved: Mapping[str, str], extra: Mapping[st
             {
                 "name": name,
                 "source": column.source.name,
-                "shape": list(column.source.array.shape),
-                "dtype": str(column.source.array.dtype),
+                "shape": list(column.source.shape),
+                "dtype": str(column.source.dtype),
             }
             for name, column in plan.columns.items()
         ],
@@ -117,7 +117,7 @@ def place_of(result: Result, row: int) -> tuple[int, ...]:
 def columns_of(result: Result, name: str) -> tuple[str, ...]:
     """The names of the last axis of an input, where it is the axis of the classes."""
     column = result.plan.columns[name]
-    last = column.axis is not None and column.axis == column.source.array.ndim - 1
+    last = column.axis is not None and column.axis == len(column.source.shape) - 1
     return result.plan.names if last and column is result.plan.first else ()
 
 
@@ -127,10 +127,11 @@ def label_of(result: Result, row: int) -> str | int | None:
     if plan.signature.layout != "classes":
         return None
     column = plan.columns[plan.signature.names[1]]
-    if column.array.ndim != len(plan.lead):
+    if len(column.shape) != len(plan.lead):
         return None
-    label = column.array[place_of(result, row)]
-    if column.array.dtype.kind == "U":
+    first, *within = place_of(result, row)
+    label = column.read(slice(first, first + 1))[(0, *within)]
+    if column.source.dtype.kind == "U":
         return str(label)
     return plan.names[int(label)] if plan.names else int(label)
 

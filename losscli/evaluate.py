@@ -118,8 +118,8 @@ def _denominator(made: Plan, engine: Engine) -> float:
 def _outputs(made: Plan, wants: Wants, reduction: Reduction, allocate: Allocate) -> Outputs:
     losses = made.lead if made.groups is None else made.groups.sizes.shape
     return Outputs(
-        allocate(made.columns[wants.grad].source.array.shape) if wants.grad else None,
-        allocate(made.columns[wants.hess].source.array.shape) if wants.hess else None,
+        allocate(made.columns[wants.grad].source.shape) if wants.grad else None,
+        allocate(made.columns[wants.hess].source.shape) if wants.hess else None,
         allocate(losses) if wants.per_sample or reduction == "none" else None,
     )
 

@@ -39,36 +39,55 @@ class How:
 
 @dataclass(frozen=True)
 class Column:
-    """An input laid out as rows: a view of its source's array, and the way back to a place in the file.
+    """An input laid out as rows, read block by block, and the way back to a place in the file.
 
-    ``lead``: how many axes of length one were put in front; ``axis``: where the last axis came from.
+    ``shape`` is that of the layout; ``lead`` says that an axis of length one was put in front; ``axis`` is where the
+    last axis came from. A source's array is only ever sliced here, so it may be longer than memory.
     """
 
     source: Source
-    array: Raw
-    lead: int = 0
+    shape: tuple[int, ...]
+    lead: bool = False
     axis: int | None = None
 
-    def place(self, index: Sequence[int]) -> Place:
-        """Where an entry, or a row, stands in its file."""
-        at = [int(i) for i in index]
-        if self.axis is not None and len(at) == self.array.ndim:
-            at.insert(self.axis, at.pop())
-        return self.source.place(tuple(at[self.lead :]))
+    @classmethod
+    def of(cls, source: Source, *, lead: bool = False) -> Column:
+        """The source as it is, or as one row."""
+        return cls(source, (1, *source.shape) if lead else source.shape, lead)
+
+    def with_last(self, axis: int) -> Column:
+        """The column with an axis moved to the end."""
+        shape = list(self.shape)
+        shape.append(shape.pop(axis))
+        return replace(self, shape=tuple(shape), axis=axis)
+
+    def read(self, at: Any) -> Raw:
+        """The rows at a slice or at indices, in the layout."""
+        if self.lead or self.axis == 0:
+            whole: Raw = self.laid_out(np.asarray(self.source.array))
+            return whole[at]
+        block = self.source.array[at]
+        block = block if self.axis is None else np.moveaxis(block, self.axis, -1)
+        return block.reshape(len(block), *self.shape[1:])
 
     def laid_out(self, array: Raw) -> Raw:
         """A view of an array of the source's shape in this column's layout."""
         view = array[None] if self.lead else array
         view = view if self.axis is None else np.moveaxis(view, self.axis, -1)
-        return view if view.ndim == self.array.ndim else view.reshape(self.array.shape)
+        return view if view.shape == self.shape else view.reshape(self.shape)
+
+    def place(self, index: Sequence[int]) -> Place:
+        """Where an entry, or a row, stands in its file."""
+        at = [int(i) for i in index]
+        if self.axis is not None and len(at) == len(self.shape):
+            at.insert(self.axis, at.pop())
+        return self.source.place(tuple(at[int(self.lead) :]))
 
     def fitted(self, shape: tuple[int, ...]) -> Column | None:
         """The column in another shape that differs by axes of length one after the first; None if it does not fit."""
-        mine = self.array.shape
-        if mine == shape:
-            return self
+        mine = self.shape
         same = mine[:1] == shape[:1] and [n for n in mine[1:] if n != 1] == [n for n in shape[1:] if n != 1]
-        return replace(self, array=self.array.reshape(shape)) if same else None
+        return replace(self, shape=shape) if same else None
 
 
 @dataclass(frozen=True)
@@ -114,8 +133,7 @@ class Plan:
 
     def read(self, column: Column, start: int, stop: int) -> Raw:
         """Rows [start, stop) of an input, in the order of the plan."""
-        block: Raw = column.array[self.at(start, stop)]
-        return block
+        return column.read(self.at(start, stop))
 
     def at(self, start: int, stop: int) -> Any:
         """Where rows [start, stop) of the plan stand in the data: a slice, or the rows one by one."""
@@ -127,7 +145,7 @@ class Plan:
         at = [int(i) for i in np.unravel_index(flat % max(1, math.prod(within)), within)] if within else []
         row = start + flat // max(1, math.prod(within))
         first = row if self.order is None else int(self.order[row])
-        depth = column.array.ndim
+        depth = len(column.shape)
         return column.place([first, *at, *entry][:depth])
 
 
@@ -148,7 +166,7 @@ def plan(
         raise UsageError("parameter-range", f"--label-smoothing must be in [0, 1], not {how.label_smoothing:g}")
     first = _first(signature, sources[signature.names[0]], how)
     others = {name: _fit(signature, name, sources[name], first) for name in signature.names[1:]}
-    shape = first.array.shape
+    shape = first.shape
     vectors = signature.layout in ("classes", "rows")
     lead = shape[:-1] if vectors else shape
     classes = shape[-1] if signature.layout == "classes" else 0
@@ -186,47 +204,42 @@ def _check_options(signature: Signature, how: How, weighted: bool, masked: bool)
 
 def _first(signature: Signature, source: Source, how: How) -> Column:
     """The first input with its rows in front and its class axis behind."""
-    column = Column(source, source.array)
-    name = signature.names[0]
-    if not source.array.size:
+    vectors = signature.layout in ("classes", "rows")
+    name, depth = signature.names[0], len(source.shape)
+    if 0 in source.shape:
         raise DataError("data-empty", "no data rows", place=Place(source.name))
-    if source.array.ndim == 0 or (signature.layout in ("classes", "rows") and source.array.ndim == 1):
-        column = Column(source, source.array[None], lead=1)
-    if signature.layout == "rows" and column.array.ndim != 2:
+    column = Column.of(source, lead=depth == 0 or (vectors and depth == 1))
+    if signature.layout == "rows" and len(column.shape) != 2:
         raise _shape_error(column, f"{name} must have shape (rows, entries)")
-    if signature.layout == "groups" and column.array.ndim != 1:
+    if signature.layout == "groups" and len(column.shape) != 1:
         raise _shape_error(column, f"{name} must have one number per row")
     if signature.layout != "classes":
         return column
-    axis = how.class_axis + column.array.ndim if how.class_axis < 0 else how.class_axis
-    if not 0 <= axis < column.array.ndim:
-        raise UsageError("class-axis", f"--class-axis {how.class_axis} is not an axis of shape {source.array.shape}")
-    return replace(column, array=np.moveaxis(column.array, axis, -1), axis=axis)
+    axis = how.class_axis + len(column.shape) if how.class_axis < 0 else how.class_axis
+    if not 0 <= axis < len(column.shape):
+        raise UsageError("class-axis", f"--class-axis {how.class_axis} is not an axis of shape {source.shape}")
+    return column.with_last(axis)
 
 
 def _fit(signature: Signature, name: str, source: Source, first: Column) -> Column:
     """Another input, in the shape that goes with the first."""
-    array = source.array
+    shape = first.shape
     if signature.layout == "classes":
-        if array.ndim > 1 - first.lead and array.shape == first.source.array.shape and array.dtype.kind != "U":
-            column = Column(source, array[None] if first.lead else array, lead=first.lead)
-            return replace(column, array=np.moveaxis(column.array, first.axis or 0, -1), axis=first.axis)
-        shape = first.array.shape[:-1]
-    else:
-        shape = first.array.shape
-    column = Column(source, array[None], lead=1) if first.lead or array.ndim == 0 else Column(source, array)
-    fitted = column.fitted(shape)
+        if source.shape == first.source.shape and len(first.shape) > 1 and source.dtype.kind != "U":
+            return Column.of(source, lead=first.lead).with_last(first.axis or 0)
+        shape = first.shape[:-1]
+    fitted = Column.of(source, lead=first.lead or not source.shape).fitted(shape)
     if fitted is None:
-        raise _length_error(column, first, name, signature.names[0])
+        raise _length_error(Column.of(source), first, name, signature.names[0])
     return fitted
 
 
 def _shape_error(column: Column, rule: str) -> DataError:
-    return DataError("shape", f"{rule}, not {column.source.array.shape}", place=Place(column.source.name))
+    return DataError("shape", f"{rule}, not {column.source.shape}", place=Place(column.source.name))
 
 
 def _length_error(column: Column, first: Column, name: str, first_name: str) -> DataError:
-    mine, theirs = column.source.array.shape, first.source.array.shape
+    mine, theirs = column.source.shape, first.source.shape
     if mine[:1] != theirs[:1]:
         rows = f"{mine[0] if mine else 1} rows of {name}"
         message = f"{rows}, but {theirs[0] if theirs else 1} of {first_name} in {first.source.name}"
@@ -239,12 +252,12 @@ def _aside(option: str, source: Source | None, lead: tuple[int, ...]) -> Column 
     """A weight or a mask: one number per row, or one per entry."""
     if source is None:
         return None
-    column = Column(source, source.array)
+    column = Column.of(source)
     for shape in (lead, lead[:1]):
         fitted = column.fitted(shape)
         if fitted is not None:
             return fitted
-    message = f"--{option} of shape {source.array.shape} does not go with rows of shape {lead}"
+    message = f"--{option} of shape {source.shape} does not go with rows of shape {lead}"
     raise DataError("length", message, place=Place(source.name))
 
 
@@ -274,7 +287,7 @@ def _header_names(header: Sequence[str], name: str) -> tuple[str, ...]:
 def _grouped(made: Plan) -> Plan:
     """Bring the rows of each group together, in the order in which the groups first appear."""
     column = made.columns["query"]
-    identity = column.array
+    identity = column.read(slice(None))
     if identity.dtype.kind == "f" and not np.isfinite(identity).all():
         at = int(np.argmin(np.isfinite(identity)))
         raise DataError("domain", f"query must be finite, not {identity[at]:g}", place=column.place((at,)))

@@ -160,7 +160,7 @@ def _summary(result: Result, saved: Mapping[str, str]) -> list[tuple[str, object
     if result.accuracy is not None:
         rows.append(("accuracy", percent(result.accuracy)))
     for name, column in result.plan.columns.items():
-        rows.append((name, f"{column.source.name}  {' x '.join(map(str, column.source.array.shape))}"))
+        rows.append((name, f"{column.source.name}  {' x '.join(map(str, column.source.shape))}"))
     kept = f"{result.kept} of {result.rows} kept" if result.kept != result.rows else result.rows
     rows.append((_row_word(result) + "s", kept))
     if result.weight != result.kept:

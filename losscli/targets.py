@@ -104,7 +104,7 @@ def _read_labels(plan: Plan, start: int, stop: int) -> Raw:
     """Labels of a block: indices (M,), or a mass per class (M, C)."""
     column = plan.columns[plan.signature.names[1]]
     block = plan.read(column, start, stop)
-    if column.array.ndim == plan.first.array.ndim:
+    if len(column.shape) == len(plan.first.shape):
         return np.asarray(block, dtype=np.float64).reshape(-1, plan.classes)
     flat = block.reshape(-1)
     if flat.dtype.kind != "U":
