@@ -52,17 +52,12 @@ def binary_logits(z: Array, target: Array) -> Fold:
     # The two surprises share one exponential and one logarithm.
     yes, no = excess + np.maximum(-z, 0.0), excess + np.maximum(z, 0.0)
 
-    def odds() -> tuple[Array, Array]:
-        small = e / (1.0 + e)
-        large = 1.0 / (1.0 + e)
-        return np.where(z >= 0, large, small), np.where(z >= 0, small, large)
-
     def gradient(a: Partials, _: str) -> Array:
-        p, q = odds()
+        p, q = stable.odds(z)
         return a[1] * p - a[0] * q
 
     def hessian(a: Partials, b: Partials, _: str) -> Array:
-        p, q = odds()
+        p, q = stable.odds(z)
         return stable.times(q * q, b[0]) + stable.times(p * p, b[1]) + (a[0] + a[1]) * (p * q)
 
     return Fold((yes, no, target), gradient, hessian)
@@ -78,15 +73,23 @@ def binary_probs(p: Array, target: Array) -> Fold:
     def hessian(a: Partials, b: Partials, _: str) -> Array:
         return stable.over(a[0] + b[0], p * p) + stable.over(a[1] + b[1], q * q)
 
-    return Fold((-np.log(p), -np.log1p(-p), target), gradient, hessian)
+    # An outcome that cannot be and has no weight surprises nobody: kernels may multiply.
+    yes = np.where((p == 0.0) & (target == 0.0), 0.0, -np.log(p))
+    no = np.where((p == 1.0) & (target == 1.0), 0.0, -np.log1p(-p))
+    return Fold((yes, no, target), gradient, hessian)
 
 
 def log_rate(x: Array, target: Array) -> Fold:
     """The rate e^x, its logarithm x, and the target."""
     rate = np.exp(x)
+
+    def gradient(a: Partials, _: str) -> Array:
+        # A count of one against a rate of nearly one: e^x - 1 is what it is about.
+        return np.where(np.abs(x) < 0.5, a[0] * np.expm1(x) + (a[0] + a[1]), a[0] * rate + a[1])
+
     return Fold(
         (rate, x, target),
-        gradient=lambda a, _: a[0] * rate + a[1],
+        gradient,
         hessian=lambda a, b, _: (a[0] + b[0] * rate) * rate + b[1],
     )
 
@@ -270,7 +273,7 @@ def mask_probs(p: Array, target: Array) -> Fold:
 
 def mask_logits(z: Array, target: Array) -> Fold:
     """p = σ(z), 1 - p and the target; partials are taken with respect to p alone."""
-    p, q = stable.sigmoid(z), stable.sigmoid(-z)
+    p, q = stable.odds(z)
     return Fold(
         (p, q, target),
         gradient=lambda a, _: a[0] * (p * q),

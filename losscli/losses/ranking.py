@@ -21,6 +21,12 @@ def _softmax(x: Array, groups: Groups) -> tuple[Array, Array, Array]:
     return e / total, np.where(gap == 0, excess, total - e) / total, np.log1p(excess) + gap
 
 
+def _excess(x: Array, groups: Groups) -> Array:
+    """log(n p), p the softmax within a group of n: what it exceeds the uniform distribution by, zero where all tie."""
+    gap = groups.spread(groups.max(x)) - x
+    return -gap - np.log1p(groups.spread(groups.sum(np.expm1(-gap)) / groups.sizes))
+
+
 @loss(
     aliases=("listwise-softmax",),
     reads=RANKING,
@@ -33,9 +39,11 @@ def listnet(s: Array, relevance: Array, groups: Groups) -> Batch:
     """Cross-entropy in nats, per query, between the softmax of the relevance and the softmax of the scores."""
     p, p_rest, surprise = _softmax(s, groups)
     t, t_rest, _ = _softmax(relevance, groups)
-    return Batch(
-        groups.sum(times(t, surprise)),
-        # Where both lead, 1 - p and 1 - t hold the digits that p - t would lose.
-        grad=lambda: np.where((p > 0.5) & (t > 0.5), t_rest - p_rest, p - t),
-        hess=lambda: p * p_rest,
-    )
+
+    def grad() -> Array:
+        # p - t, without cancellation: from 1 - p and 1 - t where both lead, from log(p/t) where the two are close.
+        ratio = _excess(s, groups) - _excess(relevance, groups)
+        near = np.where(np.abs(ratio) < 1.0, t * np.expm1(ratio), p - t)
+        return np.where((p_rest < 0.25) & (t_rest < 0.25), t_rest - p_rest, near)
+
+    return Batch(groups.sum(times(t, surprise)), grad, hess=lambda: p * p_rest)

@@ -1,0 +1,303 @@
+"""How far numbers are from the printed formula, in units of the rounding that no method can avoid.
+
+One unit is 2^-52 · (|q| + Σ |x_i ∂q/∂x_i|) for a quantity q of inputs x: what q moves by when it and every input are
+rounded, which is 2^-52 · |q| · (1 + κ) with the condition number κ. Written as a sum it also holds where q is 0: a zero
+that no input moves must be met exactly. Two floors below: where float64 has subnormals only, one spacing of them;
+where it overflows, everything beyond counts as 2^1024.
+
+What is exact is not an input that could be rounded: parameters, signs, whole counts, and targets of 0 or 1. So 'p - 1'
+earns no allowance from a target that is 1.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import mpmath
+import numpy as np
+
+from losscli.evaluate import as_source, evaluate
+from losscli.inputs import LABEL, Domain
+from losscli.loss import Bound, Loss, Parameter, Pooled
+from losscli.plan import How, plan
+from losscli.results import Wants
+from losscli.targets import arrange
+from losscli.verifier.oracle import Oracle
+from losscli.verifier.points import CLASSES, ROWS, Data, draw
+
+SCALES = (1e-8, 1e-3, 1.0, 30.0, 300.0)
+# The promise: values and gradients within this many units, for every loss on all of these scales.
+BOUND = 4.0
+# A second derivative is a sum of products of first ones: as many roundings again, and a few for the chain rule.
+HESSIAN_BOUND = 8.0
+KINDS = ("value", "gradient", "hessian")
+
+_EPS, _TINY, _SPACING = (mpmath.mpf(2) ** power for power in (-52, -1022, -1074))
+_HUGE = mpmath.mpf(2) ** 1024
+
+
+def rng_of(name: str, seed: int = 0) -> np.random.Generator:
+    """A generator of a loss's own, the same in every run."""
+    return np.random.default_rng([zlib.crc32(name.encode()), seed])
+
+
+def parameters(loss: Loss, seed: int) -> dict[str, Any]:
+    """Parameters of a loss within their bounds: the defaults for seed 0, else drawn, now and then on a bound."""
+    rng = rng_of(loss.name, seed)
+    return {} if seed == 0 else {entry.name: _parameter(entry, rng) for entry in loss.params}
+
+
+def _parameter(entry: Parameter, rng: np.random.Generator) -> Any:
+    if entry.type is bool:
+        return bool(rng.integers(2))
+    low = entry.param.at_least if entry.param.above is None else entry.param.above
+    high = entry.param.at_most if entry.param.below is None else entry.param.below
+    closed = [edge for edge in (entry.param.at_least, entry.param.at_most) if edge is not None]
+    if entry.type is int:
+        return int(rng.integers(0 if low is None else int(low), 10 if high is None else int(high) + 1))
+    if closed and rng.random() < 0.25:
+        return float(rng.choice(closed))
+    if low is None or high is None:
+        # Both below and above 1, whose powers and products hide mistakes.
+        return float((low or 0.0) + rng.lognormal(sigma=0.7))
+    return float(rng.uniform(low, high))
+
+
+@dataclass(frozen=True)
+class Draw:
+    """A loss with drawn parameters, and data for it: one thing to measure."""
+
+    bound: Bound
+    data: Data
+    how: How = field(default_factory=How)
+    sample_weight: Any = None
+
+    def __str__(self) -> str:
+        plain = vars(How())
+        how = ", ".join(f"{key}={value}" for key, value in vars(self.how).items() if value is not plain[key])
+        return f"{self.bound.loss.name} {dict(self.bound.params)} with {how}"
+
+
+def draws(loss: Loss, scale: float, seed: int, *, rows: int = ROWS) -> Iterator[Draw]:
+    """Data of one scale under every link, with hard and soft labels, smoothing, class weights and sample weights."""
+    reads = loss.reads
+    for number, link in enumerate(reads.links):
+        rng = rng_of(f"{loss.name} {link} {scale:g}", seed)
+        bound = loss.bind(**parameters(loss, seed))
+        data = draw(reads, rng, link, scale=scale, rows=rows)
+        if reads.layout == "classes":
+            # One row that is right, however many there are: it is the one that loses its digits.
+            data[reads.names[1]][0] = data[reads.names[0]][0].argmax()
+        yield Draw(bound, data, How(link=link))
+        if reads.layout == "classes":
+            weight = rng.uniform(0.2, 3.0, CLASSES)
+            yield Draw(bound, data, How(link=link, class_weight=weight))
+            if reads.soft:
+                soft = {**data, reads.names[1]: rng.dirichlet(np.ones(CLASSES), rows)}
+                yield Draw(bound, soft, How(link=link, class_weight=weight if number % 2 else None))
+                yield Draw(bound, data, How(link=link, class_weight=weight, label_smoothing=0.1))
+        elif "label-smoothing" in reads.options:
+            yield Draw(bound, data, How(link=link, label_smoothing=0.1))
+        # The formula of a pooled loss knows no weights; that they repeat its rows is a test of its own.
+        if "sample-weight" in reads.options and not Witness(Draw(bound, data, How(link=link))).oracle.pooled:
+            yield Draw(bound, data, How(link=link), rng.uniform(0.2, 3.0, rows))
+        if len(reads.differentiable) > 1:
+            yield Draw(bound, _close(data, reads.differentiable, rng), How(link=link))
+
+
+def _close(data: Data, names: Sequence[str], rng: np.random.Generator) -> Data:
+    """Inputs that nearly coincide: where differences, angles and divergences lose their digits."""
+    first = data[names[0]]
+    near = {name: first * (1.0 + 1e-6 * rng.normal(size=first.shape)) for name in names[1:]}
+    # Of three vectors, one pair is close and its distance to the third is not.
+    return {**data, **dict(list(near.items())[:1])}
+
+
+@dataclass(frozen=True)
+class Witness:
+    """The printed formula on one draw, and what its inputs' rounding moves."""
+
+    made: Draw
+
+    @cached_property
+    def oracle(self) -> Oracle:
+        made, bound = self.made, self.made.bound
+        weight = None if made.sample_weight is None else as_source("sample-weight", made.sample_weight)
+        sources = {name: as_source(name, array) for name, array in made.data.items()}
+        laid = plan(bound.loss.reads, sources, made.how, sample_weight=weight)
+        with np.errstate(all="ignore"):
+            table = arrange(laid, 0, laid.rows)
+            pooled = isinstance(bound(*laid.signature.links[laid.link].fold(*table.arrays).variables), Pooled)
+        return Oracle(bound, laid, table, pooled)
+
+    @property
+    def units(self) -> int:
+        """How many losses there are: rows, groups, or one."""
+        if self.oracle.pooled:
+            return 1
+        groups = self.oracle.table.groups
+        return len(groups.sizes) if groups is not None else len(next(iter(self.made.data.values())))
+
+    def side(self, name: str, entry: Sequence[int]) -> int:
+        """The side on which an entry has a slope: at an edge of its domain only one."""
+        domain: Domain = self.made.bound.loss.reads.domain(name, self.oracle.plan.link)
+        x = self.made.data[name][tuple(entry)]
+        return -1 if x == domain.high else 1 if x == domain.low else 0
+
+    def truth(self, unit: int, slope: tuple[Any, ...] = (), order: int = 1) -> Any:
+        """The value of a unit, or a slope by (input, entry), at 40 digits and more."""
+        if not slope:
+            return self.oracle.value(unit)
+        return self.oracle.slope(*slope, order=order, side=self.side(*slope))
+
+    def spread(self, truth: Any, unit: int, slope: tuple[Any, ...] = (), order: int = 1) -> Any:
+        """Σ |x_i ∂q/∂x_i| of a unit's value, or of a slope by (input, entry)."""
+        pairs, program = self.oracle.environments(unit), self.oracle.program
+        soft = len(pairs) > 1 or pairs[0][0] != 1.0
+        # With soft labels the masses are inputs too.
+        env = {**pairs[0][1], "mass": [share for share, _ in pairs]} if soft else pairs[0][1]
+        names = [*self._rounded(env), "mass"] if soft else self._rounded(env)
+        where = (slope[0], self.oracle.locate(slope[1])[1]) if slope else ()
+        side = self.side(*slope) if slope else 0
+
+        def one(scope: Any) -> Any:
+            # From above where both sides agree: half of the work.
+            return (
+                program.slope(scope, *where, order=order, side=side or 1, digits=25)
+                if slope
+                else program.value(scope, digits=25)
+            )
+
+        def quantity(scope: Any) -> Any:
+            if not soft:
+                return one(scope)
+            return mpmath.fsum(
+                share * one({**scope, **({"y": own["y"]} if "y" in own else {})})
+                for share, (_, own) in zip(scope["mass"], pairs, strict=True)
+            )
+
+        if truth:
+            kappa = program.condition(env, names, quantity)
+            return kappa * abs(truth)
+        return program.condition(env, names, lambda scope: 1 + quantity(scope)) * self._weight(unit)
+
+    def _rounded(self, env: dict[str, Any]) -> list[str]:
+        """The inputs that hold rounded numbers; labels, counts and targets of 0 and 1 are exact."""
+        reads = self.made.bound.loss.reads
+        read = [entry.name for entry in reads.inputs if entry.domain is not LABEL and entry.name in env]
+        names = [name for name in read if name in reads.differentiable or not _whole(env[name])]
+        return [*names, "v"] if "v" in env and not _whole(env["v"]) else names
+
+    def _weight(self, unit: int) -> float:
+        weight = self.oracle.table.weighing.weight
+        return 1.0 if weight is None or self.oracle.pooled else float(weight[unit])
+
+
+def _whole(value: Any) -> bool:
+    return bool((np.asarray(value) == np.round(value)).all())
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One number of a result beside its truth."""
+
+    kind: str
+    name: str
+    index: tuple[int, ...]
+    got: float
+    truth: Any
+    spread: Callable[[], Any]
+
+    def units(self, enough: float = 0.0) -> float:
+        """The error in units; once it is at most ``enough``, an upper bound, without asking for κ."""
+        if mpmath.isnan(self.truth) or mpmath.isinf(self.truth):
+            return (
+                0.0
+                if mpmath.isnan(self.truth) == math.isnan(self.got) and str(self.truth) == str(mpmath.mpf(self.got))
+                else math.inf
+            )
+        if math.isnan(self.got):
+            return math.inf
+        truth, got = (max(-_HUGE, min(_HUGE, mpmath.mpf(x))) for x in (self.truth, self.got))
+        gap = abs(got - truth)
+        if abs(truth) < _TINY:
+            gap = max(gap - _SPACING, mpmath.mpf(0))
+        if gap == 0:
+            return 0.0
+        raw = _over(gap, abs(truth))
+        if raw <= enough:
+            return raw
+        spread = self.spread()
+        # Where the inputs' rounding moves a number without limit, that excuses nothing.
+        return _over(gap, abs(truth) + spread) if mpmath.isfinite(spread) else raw
+
+    def __str__(self) -> str:
+        truth = mpmath.nstr(self.truth, 20)
+        return f"{self.kind} {self.name}{list(self.index)}: got {self.got!r}, the formula says {truth}"
+
+
+def _over(gap: Any, size: Any) -> float:
+    return float(gap / (size * _EPS)) if size else math.inf
+
+
+def entries(
+    made: Draw, kinds: Sequence[str] = ("value", "gradient"), *, rows: Sequence[int] | None = None, width: int = CLASSES
+) -> Iterator[Entry]:
+    """The numbers of a draw beside their truths: of some units or rows, ``width`` entries in each row."""
+    witness, bound = Witness(made), made.bound
+    if "value" in kinds:
+        result = evaluate(bound, made.data, how=made.how, sample_weight=made.sample_weight, reduction="none")
+        values = np.atleast_1d(np.asarray(result.value))
+        for unit in range(witness.units):
+            if rows is None or unit in rows or witness.units == 1:
+                truth = witness.truth(unit)
+                yield Entry("value", "", (unit,), float(values[unit]), truth, _later(witness, truth, unit))
+    for name in bound.loss.reads.differentiable:
+        for order, kind in ((1, "gradient"), (2, "hessian")):
+            if kind in kinds:
+                wants = Wants(grad=name) if order == 1 else Wants(hess=name)
+                result = evaluate(
+                    bound, made.data, how=made.how, sample_weight=made.sample_weight, reduction="none", wants=wants
+                )
+                slopes = result.gradient if order == 1 else result.hessian
+                assert slopes is not None
+                for index in _some(slopes.shape, rows, width):
+                    unit = witness.oracle.locate(index)[0]
+                    truth = witness.truth(unit, (name, index), order)
+                    later = _later(witness, truth, unit, (name, index), order)
+                    yield Entry(kind, name, index, float(slopes[index]), truth, later)
+
+
+def _later(witness: Witness, truth: Any, *where: Any) -> Callable[[], Any]:
+    return lambda: witness.spread(truth, *where)
+
+
+def _some(shape: tuple[int, ...], rows: Sequence[int] | None, width: int) -> Iterator[tuple[int, ...]]:
+    for row in range(shape[0]) if rows is None else rows:
+        if len(shape) == 1:
+            yield (row,)
+        else:
+            # Which entries of the row rotates with the row, so that few of them see every position.
+            yield from ((row, (row + k) % shape[1]) for k in range(min(width, shape[1])))
+
+
+def check(made: Draw, kinds: Sequence[str] = ("value", "gradient"), **some: Any) -> int:
+    """Assert that a draw's numbers are within their bounds; how many were looked at."""
+    count = 0
+    for entry in entries(made, kinds, **some):
+        bound = HESSIAN_BOUND if entry.kind == "hessian" else BOUND
+        off = entry.units(enough=bound)
+        assert off <= bound, f"{made}: {entry}, {off:.3g} units off, where {bound:g} are allowed"
+        count += 1
+    return count
+
+
+def worst(made: Draw, kinds: Sequence[str], so_far: dict[str, float]) -> None:
+    """Raise the worst error of each kind to that of a draw."""
+    for entry in entries(made, kinds):
+        so_far[entry.kind] = max(so_far.get(entry.kind, 0.0), entry.units(enough=so_far.get(entry.kind, 0.0)))
