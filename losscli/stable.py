@@ -2,6 +2,9 @@
 
 All take and return float64 arrays and broadcast. None validates. They may pass through 0/0 and overflow on
 purpose, so callers silence floating-point warnings once, around the whole block of work.
+
+Where a case is rare, it is looked for first: choosing between two arrays entry by entry (np.where) costs as much as
+six exponentials, as the processor cannot foresee the choice.
 """
 
 from __future__ import annotations
@@ -14,6 +17,10 @@ import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
 
+# Beyond this |z| e^-z leaves the normal numbers, and 1 + e^-|z| is 1.
+_TAME = 700.0
+# Squared lengths between these neither overflow nor lose digits.
+_SQUARES = (1e-280, 1e280)
 # Beyond this |r| the sum r + log1p(e^-2r) - ln 2 no longer cancels; below it sinh is safe from overflow.
 _LOG_COSH_SEAM = 2.0
 
@@ -25,8 +32,19 @@ def softplus(z: Array) -> Array:
 
 def sigmoid(z: Array) -> Array:
     """1 / (1 + e^-z), with all its digits also where it is tiny."""
-    e = np.exp(-np.abs(z))
-    return np.where(z >= 0, 1.0, e) / (1.0 + e)
+    return odds(z)[0]
+
+
+def odds(z: Array) -> tuple[Array, Array]:
+    """The probabilities σ(z) and σ(-z) = 1 - σ(z), each with all its digits."""
+    e = np.exp(-z)
+    p = 1.0 / (1.0 + e)
+    q = e * p
+    if z.size and max(z.max(), -z.min()) > _TAME:
+        small = np.exp(-np.abs(z))
+        p = np.where(z < -_TAME, small, p)
+        q = np.where(z > _TAME, small, np.where(z < -_TAME, 1.0, q))
+    return p, q
 
 
 def log_cosh(r: Array) -> Array:
@@ -43,14 +61,16 @@ def sech2(r: Array) -> Array:
     return (2.0 * e / (1.0 + e * e)) ** 2
 
 
-def times(a: Array | float, b: Array) -> Array:
+def times(a: Array, b: Array) -> Array:
     """a · b with 0 · anything = 0, so that a term of weight zero vanishes also where it is infinite."""
-    return np.where(np.equal(a, 0.0), 0.0, a * b)
+    zero = np.equal(a, 0.0)
+    return np.where(zero, 0.0, a * b) if zero.any() else a * b
 
 
-def over(a: Array | float, b: Array) -> Array:
+def over(a: Array, b: Array) -> Array:
     """a / b with 0 / anything = 0: the slope of a term of weight zero."""
-    return np.where(np.equal(a, 0.0), 0.0, a / b)
+    zero = np.equal(a, 0.0)
+    return np.where(zero, 0.0, a / b) if zero.any() else a / b
 
 
 def xlogy(x: Array, y: Array) -> Array:
@@ -60,9 +80,13 @@ def xlogy(x: Array, y: Array) -> Array:
 
 def log_ratio(p: Array, q: Array) -> Array:
     """log(p / q), with all its digits where p is close to q."""
-    # p - q is exact when the ratio lies in [1/2, 2] (Sterbenz), so log1p sees the true excess.
-    near = (p <= 2.0 * q) & (q <= 2.0 * p)
-    return np.where(near, np.log1p((p - q) / q), np.log(p) - np.log(q))
+    # The excess of the larger over the smaller is exact when the ratio is at most 2 (Sterbenz).
+    excess = p - q
+    smaller = np.minimum(p, q)
+    size = np.log1p(np.abs(excess) / smaller)
+    if smaller.size and 0.0 < smaller.min() < _SQUARES[0]:
+        size = np.where(np.isinf(size) & (smaller > 0.0), np.abs(np.log(p) - np.log(q)), size)
+    return np.copysign(size, excess)
 
 
 def log_factorial(t: Array) -> Array:
@@ -73,18 +97,32 @@ def log_factorial(t: Array) -> Array:
 
 
 def norm(d: Array, p: float = 2.0) -> Array:
-    """The p-norm of each row, (M, D) → (M, 1), scaled so that powers neither overflow nor vanish."""
+    """The p-norm of each row, (M, D) → (M, 1); powers neither overflow nor vanish."""
+    if p != 2:
+        return _scaled_norm(d, p)
+    squares = (d * d).sum(axis=1, keepdims=True)
+    size = np.sqrt(squares)
+    wild = ~((squares > _SQUARES[0]) & (squares < _SQUARES[1]))[:, 0]
+    if wild.any():
+        size[wild] = _scaled_norm(d[wild], p)
+    return size
+
+
+def _scaled_norm(d: Array, p: float) -> Array:
     scale = np.abs(d).max(axis=1, keepdims=True, initial=0.0)
-    share = np.abs(over(d, scale))
-    if p == 2:
-        return scale * np.sqrt((share * share).sum(axis=1, keepdims=True))
-    return scale * (share**p).sum(axis=1, keepdims=True) ** (1.0 / p)
+    powers = np.abs(over(d, scale)) ** p
+    return scale * powers.sum(axis=1, keepdims=True) ** (1.0 / p)
 
 
 def unit(d: Array) -> Array:
     """Each row divided by its Euclidean norm; a zero row stays zero."""
-    scaled = over(d, np.abs(d).max(axis=1, keepdims=True, initial=0.0))
-    return over(scaled, norm(scaled))
+    size = norm(d)
+    if size.size and size.min() < _SQUARES[0]:
+        # Rows so short that their norm has lost digits, or is zero, are made longer first.
+        scale = np.abs(d).max(axis=1, keepdims=True, initial=0.0)
+        scaled = np.where(size < _SQUARES[0], over(d, scale), d)
+        return over(scaled, norm(scaled))
+    return d / size
 
 
 def others(x: Array) -> Array:

@@ -32,7 +32,7 @@ def bce(
     """Binary cross-entropy in nats, the negative log-probability of the outcome."""
     positive, negative = pos_weight * t, 1.0 - t
     return Rows(
-        times(positive, yes) + times(negative, no),
+        positive * yes + negative * no,
         grad=lambda: (positive, negative),
         hess=lambda: (np.zeros_like(t), np.zeros_like(t)),
     )
@@ -64,7 +64,7 @@ def focal(
     negative = 1.0 - t if alpha is None else (1.0 - alpha) * (1.0 - t)
     right, wrong = focus(yes, gamma), focus(no, gamma)
     return Rows(
-        times(positive, right.value) + times(negative, wrong.value),
-        grad=lambda: (times(positive, right.slope()), times(negative, wrong.slope())),
+        positive * right.value + negative * wrong.value,
+        grad=lambda: (positive * right.slope(), negative * wrong.slope()),
         hess=lambda: (times(positive, right.curve()), times(negative, wrong.curve())),
     )

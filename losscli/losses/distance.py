@@ -44,11 +44,13 @@ def cosine(x: Array, y: Array) -> Rows:
     Written as half the squared distance of the unit vectors, which keeps the digits of a small angle.
     """
     u, v = unit(x), unit(y)
-    apart, along = u - v, u + v
+    apart = u - v
     far = (apart * apart).sum(axis=1, keepdims=True) / 2.0
-    near = (along * along).sum(axis=1, keepdims=True) / 2.0
-    defined = (np.abs(u).sum(axis=1, keepdims=True) > 0) & (np.abs(v).sum(axis=1, keepdims=True) > 0)
-    opposed = far > near
+    # Beyond a right angle the sum of the unit vectors is the shorter one, and keeps the digits.
+    opposed = far > 1.0
+    along = u + v if opposed.any() else u
+    near = np.where(opposed, (along * along).sum(axis=1, keepdims=True) / 2.0, 2.0 - far)
+    defined = u.any(axis=1, keepdims=True) & v.any(axis=1, keepdims=True)
 
     def slope(own: Array, sign: float, size: Array) -> Array:
         # The part of the other unit vector across one's own, from the smaller of difference and sum.

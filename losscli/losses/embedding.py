@@ -9,10 +9,12 @@ import numpy as np
 from losscli.inputs import Bools
 from losscli.loss import Kinks, Param, Rows, loss
 from losscli.signatures import TRIPLETS
-from losscli.stable import Array, norm, others, over
+from losscli.stable import Array, norm, others, over, unit
 
 
 def _norm_slope(d: Array, p: float) -> Array:
+    if p == 2:
+        return unit(d)
     return np.sign(d) * np.abs(over(d, norm(d, p))) ** (p - 1.0)
 
 
@@ -26,10 +28,13 @@ def _norm_curve(d: Array, p: float) -> Array:
 
 def _chosen(a: Array, positive: Array, negative: Array, p: float, swap: bool) -> tuple[Array, Array, Bools, Array]:
     """The distances to the positive and to the negative, and which triplets take the negative from the positive."""
-    near, far = norm(a - positive, p), norm(a - negative, p)
+    near, d = norm(a - positive, p), a - negative
+    far = norm(d, p)
+    if not swap:
+        return near, far, np.zeros(far.shape, dtype=np.bool_), d
     across = norm(positive - negative, p)
-    swapped = (across < far) & swap
-    return near, np.where(swapped, across, far), swapped, np.where(swapped, positive, a) - negative
+    swapped = across < far
+    return near, np.where(swapped, across, far), swapped, np.where(swapped, positive - negative, d)
 
 
 def _pieces(a: Array, positive: Array, negative: Array, *, margin: float, p: float, swap: bool) -> Any:

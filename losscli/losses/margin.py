@@ -21,7 +21,7 @@ from losscli.stable import Array, sigmoid, softplus
 def hinge(m: Array) -> Rows:
     """Shortfall of the margin below 1; its slope at m = 1 is taken as 0."""
     short = np.maximum(0.0, 1.0 - m)
-    return Rows(short, grad=lambda: np.where(m < 1, -1.0, 0.0), hess=lambda: np.zeros_like(m))
+    return Rows(short, grad=lambda: np.minimum(np.sign(m - 1.0), 0.0), hess=lambda: np.zeros_like(m))
 
 
 @loss(
@@ -33,7 +33,7 @@ def hinge(m: Array) -> Rows:
 def squared_hinge(m: Array) -> Rows:
     """Squared shortfall of the margin below 1: its slope is continuous, so there is no kink."""
     short = np.maximum(0.0, 1.0 - m)
-    return Rows(short * short, grad=lambda: -2.0 * short, hess=lambda: np.where(m < 1, 2.0, 0.0))
+    return Rows(short * short, grad=lambda: -2.0 * short, hess=lambda: 2.0 * (m < 1).astype(np.float64))
 
 
 @loss(
@@ -68,4 +68,4 @@ def exponential(m: Array, *, beta: Annotated[float, Param("steepness", above=0)]
 )
 def perceptron(m: Array) -> Rows:
     """How far the score lies on the wrong side of zero; its slope at m = 0 is taken as 0."""
-    return Rows(np.maximum(0.0, -m), grad=lambda: np.where(m < 0, -1.0, 0.0), hess=lambda: np.zeros_like(m))
+    return Rows(np.maximum(0.0, -m), grad=lambda: np.minimum(np.sign(m), 0.0), hess=lambda: np.zeros_like(m))

@@ -67,7 +67,8 @@ def focus(s: Array, gamma: float) -> Focus:
 
     def odds() -> Array:
         """p/(1 - p)·s = s/(e^s - 1)."""
-        return np.where(s == 0.0, 1.0, s * np.exp(-s) / doubt)
+        odds = s * np.exp(-s) / doubt
+        return np.where(s == 0.0, 1.0, odds) if not s.all() else odds
 
     def curve() -> Array:
         if gamma == 0:

@@ -61,9 +61,10 @@ def huber(r: Array, *, delta: Annotated[float, Param("|r| where the parabola mee
 
     The slope is the residual clipped to [-delta, delta]: continuous, so there is no kink.
     """
-    size = np.abs(r)
-    value = np.where(size <= delta, r * r / 2.0, delta * (size - delta / 2.0))
-    return Rows(value, grad=lambda: np.clip(r, -delta, delta), hess=lambda: (size < delta).astype(r.dtype))
+    clipped = np.clip(r, -delta, delta)
+    return Rows(
+        clipped * (r - clipped / 2.0), grad=lambda: clipped, hess=lambda: (np.abs(r) < delta).astype(np.float64)
+    )
 
 
 @loss(
@@ -76,12 +77,9 @@ def smooth_l1(
     r: Array, *, beta: Annotated[float, Param("|r| where the parabola meets the line", above=0)] = 1.0
 ) -> Rows:
     """Absolute error with a parabola at its tip: huber divided by its delta."""
-    size = np.abs(r)
-    value = np.where(size < beta, r * r / (2.0 * beta), size - beta / 2.0)
+    slope = np.clip(r / beta, -1.0, 1.0)
     return Rows(
-        value,
-        grad=lambda: np.where(size < beta, r / beta, np.sign(r)),
-        hess=lambda: np.where(size < beta, 1.0 / beta, 0.0),
+        slope * (r - beta * slope / 2.0), grad=lambda: slope, hess=lambda: (np.abs(r) < beta).astype(np.float64) / beta
     )
 
 
@@ -110,7 +108,7 @@ def quantile(r: Array, *, tau: Annotated[float, Param("the quantile", above=0, b
     Its slope at r = 0 is taken as 0, which lies between the slopes of both sides, -tau and 1 - tau.
     """
     return Rows(
-        np.where(r < 0, -tau * r, (1.0 - tau) * r),
-        grad=lambda: np.where(r < 0, -tau, (1.0 - tau) * (r > 0)),
+        np.maximum(-tau * r, (1.0 - tau) * r),
+        grad=lambda: (1.0 - tau) * (r > 0) - tau * (r < 0),
         hess=lambda: np.zeros_like(r),
     )
