@@ -93,7 +93,8 @@ def source_of(spec: str | None) -> Source | None:
 
 def write(text: str, options: Mapping[str, Any]) -> None:
     """The result to standard output, or whole into the file of -o."""
-    if options["output"] not in (None, "-"):
+    # Opened by its name, a redirected standard output would be truncated.
+    if options["output"] not in (None, "-", "/dev/stdout"):
         with write_whole(options["output"]) as stream:
             stream.write((text if text.endswith("\n") else text + "\n").encode())
     else:

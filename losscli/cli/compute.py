@@ -22,7 +22,7 @@ from losscli.cli.common import (
     write,
 )
 from losscli.cli.exits import code_of
-from losscli.cli.options import INTO_OUTPUT, Option, argument, command, page, shared, with_values
+from losscli.cli.options import INTO_OUTPUT, Option, Usage, argument, command, page, shared, with_values
 from losscli.documents import columns_of, compute_document
 from losscli.engines import engine
 from losscli.evaluate import evaluate
@@ -51,7 +51,7 @@ def add(app: typer.Typer, words: list[str]) -> list[str]:
     options: list[Option] = []
     for name, loss in losses_of(words).items():
         options = _options(loss)
-        group.command(name, help=_help(loss), short_help=loss.summary)(
+        group.command(name, help=_help(loss), short_help=loss.summary, cls=Usage)(
             command(partial(_compute, words), loss, options, argument("data", _data_help(loss), many=True))
         )
     app.add_typer(group)
@@ -62,7 +62,8 @@ def _help(loss: Loss) -> str:
     name = loss.name
     examples = [
         f"losscli sample {name} | losscli compute {name} -",
-        f"losscli sample {name} -o {name}.npz && losscli compute {name} {name}.npz --grad --json",
+        f"losscli sample {name} -o x.npz",
+        f"losscli compute {name} x.npz --grad --json",
     ]
     return page(loss.summary, examples, f"formula: {loss.formula}", loss.notes)
 
@@ -110,13 +111,15 @@ def _compute(
     distinct_files([*data, *aside], [*files.values(), *filter(None, [options["output"]])])
     bound = loss.bind(**params)
     sources = read_inputs(loss.reads, data, *aside)
-    how = how_of(loss.reads, options)
+    given: dict[str, Any] = {
+        "how": how_of(loss.reads, options),
+        "sample_weight": source_of(options.get("sample_weight")),
+        "mask": source_of(options.get("mask")),
+    }
     result = evaluate(
         bound,
         sources,
-        how=how,
-        sample_weight=source_of(options.get("sample_weight")),
-        mask=source_of(options.get("mask")),
+        **given,
         reduction=options["reduction"],
         empty=options["empty"],
         wants=_wants(loss, options),
@@ -126,7 +129,7 @@ def _compute(
     if options["gradcheck"]:
         from losscli.verifier.gradcheck import gradcheck
 
-        checked = gradcheck(bound, data=sources, how=how, command=f"losscli compute {shlex.join(words)}")
+        checked = gradcheck(bound, data=sources, **given, command=f"losscli compute {shlex.join(words)}")
     saved = _save(result, files)
     write(_text(result, saved, options, checked), options)
     if checked is not None:

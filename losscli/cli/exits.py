@@ -9,6 +9,7 @@ from collections.abc import Callable
 from enum import IntEnum
 from itertools import pairwise
 from types import FrameType
+from typing import TextIO
 
 from losscli.errors import DataError, LosscliError, OutputError, UsageError
 
@@ -44,13 +45,16 @@ def code_of(verdict: str, *, strict: bool = False) -> Exit:
 
 def emit(text: str) -> None:
     """Write a result to standard output, whole, and make sure that it has left."""
-    if not text:
-        return
-    if sys.stdout is None:
-        raise OutputError("stdout-closed", "standard output is closed")
+    require_stdout()
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     sys.stdout.write(text if text.endswith("\n") else text + "\n")
     sys.stdout.flush()
+
+
+def require_stdout() -> None:
+    """Refuse to go on without a standard output; Typer would print its help nowhere and call that a success."""
+    if sys.stdout is None:
+        raise OutputError("stdout-closed", "standard output is closed")
 
 
 def guarded(command: Callable[[], object], argv: list[str]) -> int:
@@ -100,7 +104,7 @@ def _known(error: Exception) -> LosscliError | None:
         return DataError("memory", "not enough memory for this data")
     if isinstance(error, OSError):
         # Readers and writers of files report theirs themselves: what is left is standard output.
-        _drop_stdout()
+        _drop(sys.stdout)
         return OutputError("stdout-write", f"standard output: {error.strerror or error}")
     if hasattr(error, "format_message"):
         # Typer ships its own click, whose base class of usage errors has no public name.
@@ -112,14 +116,14 @@ def _known(error: Exception) -> LosscliError | None:
 
 
 def _broken() -> int:
-    _drop_stdout()
+    _drop(sys.stdout)
     return Exit.BROKEN_PIPE
 
 
-def _drop_stdout() -> None:
+def _drop(stream: TextIO | None) -> None:
     """Send what is still buffered nowhere, so that the interpreter's own flush at exit stays silent."""
-    if sys.stdout is not None:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if stream is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _terminate(_: int, __: FrameType | None) -> None:
@@ -137,10 +141,16 @@ def _report(error: LosscliError, argv: list[str]) -> None:
     if _wants_json(argv):
         from losscli.documents import error_document
 
-        sys.stderr.write(error_document(error, hint) + "\n")
-        return
-    where = f"{error.place}: " if error.place else ""
-    sys.stderr.write(f"losscli: error: {where}{error.message}\nhint: {hint}\n")
+        text = error_document(error, hint)
+    else:
+        where = f"{error.place}: " if error.place else ""
+        text = f"losscli: error: {where}{error.message}\nhint: {hint}"
+    try:
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()
+    except OSError:
+        # Nobody can be told; the exit code still tells.
+        _drop(sys.stderr)
 
 
 def _wants_json(argv: list[str]) -> bool:

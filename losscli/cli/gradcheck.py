@@ -11,7 +11,7 @@ import typer
 
 from losscli.cli.common import as_json, group_of, how_of, losses_of, output_options, read_inputs, write
 from losscli.cli.exits import code_of
-from losscli.cli.options import Option, argument, choice, command, page, shared
+from losscli.cli.options import Option, Usage, argument, choice, command, page, shared
 from losscli.loss import Loss
 from losscli.verifier.gradcheck import Check, gradcheck
 from losscli.verifier.points import KINDS
@@ -33,7 +33,7 @@ def add(app: typer.Typer, words: list[str]) -> list[str]:
         examples = [f"losscli gradcheck {loss.name}", f"losscli sample {loss.name} | losscli gradcheck {loss.name} -"]
         data = argument("data", "Data to look at; without any, built-in points.", many=True, required=False)
         body = command(partial(_gradcheck, words), loss, _options(loss), data)
-        group.command(name, help=page(about, examples), short_help=about)(body)
+        group.command(name, help=page(about, examples), short_help=about, cls=Usage)(body)
     app.add_typer(group)
     return words or ["--help"]
 
@@ -57,6 +57,8 @@ def _gradcheck(
         loss.bind(**params),
         data=read_inputs(loss.reads, data) if data else None,
         how=how_of(loss.reads, options),
+        sample_weight=source_of(options.get("sample_weight")),
+        mask=source_of(options.get("mask")),
         kinds=[choice("--points", kind.strip(), KINDS) for kind in options["points"].split(",")],
         wrt=options["wrt"] or "",
         seed=options["seed"],

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from losscli.errors import UsageError
 
@@ -86,6 +87,14 @@ def choice(name: str, value: str, known: Iterable[str]) -> str:
         message = f"{name} must be one of {', '.join(words)}, not {value!r}"
         raise UsageError("choice", message, hint=did_you_mean(value, words))
     return value
+
+
+class Usage(TyperCommand):
+    """A command whose usage line shows arguments as every other program does: DATA..., not {DATA}...."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """The pieces of the usage line."""
+        return [piece.replace("{", "").replace("}", "") for piece in super().collect_usage_pieces(ctx)]
 
 
 def page(text: str, examples: Sequence[str], *notes: str) -> str:

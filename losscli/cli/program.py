@@ -8,6 +8,7 @@ from typing import Protocol
 
 import typer
 
+from losscli.cli.exits import require_stdout
 from losscli.cli.options import SETTINGS, page
 from losscli.errors import UsageError
 
@@ -51,6 +52,8 @@ def call(argv: list[str]) -> object:
             words = [verb, *module.add(app, argv[1:])]
         else:
             app.command(name, help=summary, short_help=summary)(_placeholder())
+    if not {"-h", "--help"}.isdisjoint(words):
+        require_stdout()
     return app(args=words, prog_name="losscli", standalone_mode=False)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import typer
 
 from losscli.cli.exits import emit
-from losscli.cli.options import Option, argument, choice, page, signed
+from losscli.cli.options import Option, Usage, argument, choice, page, signed
 from losscli.files import text_of_arrays, write_array, write_arrays
 from losscli.loss import get
 from losscli.verifier.points import draw
@@ -28,7 +28,9 @@ def add(app: typer.Typer, words: list[str]) -> list[str]:
         Option("format", str, "yaml", "The form on standard output.", choices=("yaml", "json", "csv")),
         Option("output", str, None, "A file; its suffix names the format.", metavar="FILE", words=("-o", "--output")),
     ]
-    app.command("sample", help=text)(signed(_sample, options, argument("loss", "The name of a loss, or an alias.")))
+    app.command("sample", help=text, cls=Usage)(
+        signed(_sample, options, argument("loss", "The name of a loss, or an alias."))
+    )
     return words
 
 

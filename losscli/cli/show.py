@@ -7,7 +7,7 @@ from typing import Any
 import typer
 
 from losscli.cli.common import as_json, output_options, write
-from losscli.cli.options import argument, page, signed
+from losscli.cli.options import Usage, argument, page, signed
 from losscli.loss import get
 
 
@@ -17,7 +17,7 @@ def add(app: typer.Typer, words: list[str]) -> list[str]:
         "One loss: formula, domain, kinks, parameters, sources, the peers' names.",
         ["losscli show ce", "losscli show huber --json"],
     )
-    app.command("show", help=text)(
+    app.command("show", help=text, cls=Usage)(
         signed(_show, output_options(), argument("loss", "The name of a loss, or an alias."))
     )
     return words
