@@ -282,8 +282,8 @@ def _some(shape: tuple[int, ...], rows: Sequence[int] | None, width: int) -> Ite
         if len(shape) == 1:
             yield (row,)
         else:
-            # Which entries of the row rotates with the row, so that few of them see every position.
-            yield from ((row, (row + k) % shape[1]) for k in range(min(width, shape[1])))
+            # The next row goes on where this one ends, so that few entries see every position.
+            yield from ((row, (width * row + k) % shape[1]) for k in range(min(width, shape[1])))
 
 
 def check(made: Draw, kinds: Sequence[str] = ("value", "gradient"), **some: Any) -> int:

@@ -34,9 +34,9 @@ def sampled(loss: Loss, scale: float, *, rows: int) -> Iterator[Draw]:
 def check_slopes(loss: Loss, scale: float) -> int:
     """The check of the catalogue, and of the planted faults below."""
     # Where softmax saturates, a slope of 1e-260 takes the formula 1600 digits: one row instead of two.
-    rows = 1 if scale == 300 else 2
+    rows = range(1 if scale == 300 else 2) if loss.reads.layout != "groups" else (0, 3, 5)
     width = 2 if len(loss.reads.differentiable) == 1 else 1
-    return sum(check(made, rows=range(rows), width=width) for made in sampled(loss, scale, rows=max(rows, 2)))
+    return sum(check(made, rows=rows, width=width) for made in sampled(loss, scale, rows=6))
 
 
 @scales
@@ -46,8 +46,8 @@ def test_the_value_is_the_formula_and_the_gradient_its_derivative(entry: Loss, s
 
 @pytest.mark.parametrize("scale", [1e-8, 1.0, 30.0], ids="scale {:g}".format)
 def test_the_hessian_is_the_second_derivative(entry: Loss, scale: float) -> None:
-    made = list(sampled(entry, scale, rows=2))
-    rows = [SCALES.index(scale) % 2]
+    made = list(sampled(entry, scale, rows=6))
+    rows = [SCALES.index(scale)]
     assert sum(check(one, ["hessian"], rows=rows, width=1) for one in (made[0], made[-1])) >= 2
 
 
@@ -224,7 +224,7 @@ FAULTS: dict[str, tuple[Loss, float]] = {
     "ce's gradient as p - 1": (with_fold(get("ce"), softmax_minus_one), 30.0),
     "ce's value as logsumexp - score": (with_fold(get("ce"), logsumexp_minus_score), 30.0),
     "cosine as 1 - cos": (with_kernel(get("cosine"), one_minus_cosine), 30.0),
-    "js by its definition": (with_kernel(get("js"), naive_divergence), 1.0),
+    "js by its definition": (with_kernel(get("js"), naive_divergence), 1e-3),
     "log-cosh by its definition": (with_kernel(get("log-cosh"), naive_log_cosh), 1e-3),
 }
 

@@ -59,7 +59,7 @@ class Focus:
 def focus(s: Array, gamma: float) -> Focus:
     """The focal loss of one outcome of surprise s.
 
-    The powers of 1 - p stay at γ: what a derivative divides by 1 - p is cancelled against s first, since
+    The powers of 1 - p stay at γ: what the slope divides by 1 - p is cancelled against s first, since
     s/(e^s - 1) → 1, so nothing blows up for 0 < γ < 1 at saturation.
     """
     doubt = -np.expm1(-s)
@@ -73,7 +73,8 @@ def focus(s: Array, gamma: float) -> Focus:
     def curve() -> Array:
         if gamma == 0:
             return np.zeros_like(s)
-        return factor * (gamma * np.exp(-s) / doubt) * (2.0 + (gamma - 1.0) * odds() - s)
+        # Only here the power is γ - 1: at saturation the curvature of 0 < γ < 1 is truly infinite.
+        return gamma * doubt ** (gamma - 1.0) * np.exp(-s) * (2.0 + (gamma - 1.0) * odds() - s)
 
     return Focus(factor * s, lambda: factor * (1.0 + gamma * odds()), curve)
 

@@ -1,0 +1,148 @@
+"""What every loss of the catalogue must have, and that the command line shows, samples and computes it."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from accuracy import parameters, rng_of
+
+from losscli.cli import run
+from losscli.cli.common import read_inputs
+from losscli.errors import UsageError
+from losscli.evaluate import evaluate
+from losscli.formula import Program
+from losscli.inputs import IDENTITY, LABEL
+from losscli.loss import Loss, catalogue, get
+from losscli.plan import How
+from losscli.results import Wants
+from losscli.verifier.points import draw
+
+
+def test_the_definition_is_one_short_sentence(entry: Loss) -> None:
+    assert 10 <= len(entry.summary) <= 110
+    assert entry.summary.endswith(".")
+    assert entry.summary[0].isupper()
+
+
+def test_sources_and_peers_are_named(entry: Loss) -> None:
+    assert entry.sources
+    assert entry.peers
+    assert all(text.strip() == text and text for text in (*entry.sources, *entry.peers, *entry.aliases))
+
+
+def test_names_and_aliases_lead_to_one_loss_each(entry: Loss) -> None:
+    for word in (entry.name, *entry.aliases, entry.name.replace("-", "_").upper()):
+        assert get(word) is entry
+    others = [one for one in catalogue().values() if one is not entry]
+    assert not {entry.name, *entry.aliases} & {word for one in others for word in (one.name, *one.aliases)}
+
+
+def test_the_formula_reads_exactly_the_inputs_and_parameters(entry: Loss) -> None:
+    numbers = {one.name for one in entry.reads.inputs if one.domain not in (LABEL, IDENTITY)}
+    labels = {"y", "v"} if entry.reads.layout == "classes" else set()
+    params = {one.name for one in entry.params}
+    for link in entry.reads.links.values():
+        names = Program(entry.formula, link.where).names
+        assert names - labels == numbers | params
+        assert not labels or len(names & labels) == 1
+
+
+def test_every_differentiable_input_has_a_gradient_and_a_hessian(entry: Loss) -> None:
+    assert entry.reads.differentiable
+    assert set(entry.reads.differentiable) <= set(entry.reads.names)
+    for link in entry.reads.links:
+        data = draw(entry.reads, rng_of(entry.name), link)
+        for name in entry.reads.differentiable:
+            result = evaluate(entry.bind(), data, how=How(link=link), wants=Wants(grad=name, hess=name))
+            for slopes in (result.gradient, result.hessian):
+                assert slopes is not None
+                assert slopes.shape == data[name].shape
+                assert np.isfinite(slopes).all()
+
+
+def test_what_is_not_differentiable_is_refused(entry: Loss) -> None:
+    data = draw(entry.reads, rng_of(entry.name))
+    for name in {*entry.reads.names, "nothing"} - set(entry.reads.differentiable):
+        with pytest.raises(UsageError, match="no gradient with respect to"):
+            evaluate(entry.bind(), data, wants=Wants(grad=name))
+
+
+def test_parameters_are_described_and_bounded(entry: Loss) -> None:
+    for one in entry.params:
+        assert one.param.help
+        assert one.check(one.default) == one.default
+        for edge, step in (
+            (one.param.above, 0),
+            (one.param.below, 0),
+            (one.param.at_least, -1),
+            (one.param.at_most, 1),
+        ):
+            if edge is not None:
+                with pytest.raises(UsageError, match=one.option):
+                    entry.bind(**{one.name: edge + step})
+        if one.type is not bool:
+            with pytest.raises(UsageError, match=one.option):
+                entry.bind(**{one.name: float("nan")})
+    with pytest.raises(UsageError, match="no parameter 'surprising'"):
+        entry.bind(surprising=1.0)
+
+
+def test_a_change_of_any_parameter_changes_the_value(entry: Loss) -> None:
+    data = draw(entry.reads, rng_of(entry.name), rows=40, scale=2.0)
+    plain = evaluate(entry.bind(), data).value
+    for one in entry.params:
+        other = not one.default if one.type is bool else 2 if one.type is int else 0.3
+        others = {key: value for key, value in parameters(entry, 0).items() if key != one.name}
+        changed = evaluate(entry.bind(**{**others, one.name: _admitted(one, other)}), data).value
+        assert changed != plain, f"{one.option} changes nothing"
+
+
+def _admitted(one: Any, value: Any) -> Any:
+    return value if one.type is bool or one.param.admits(value) else value + 1.5
+
+
+@pytest.mark.parametrize("verb", ["compute", "show"])
+def test_help_and_show_say_what_is_known(entry: Loss, verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["compute", entry.name, "--help"] if verb == "compute" else ["show", entry.name, "--json"]
+    assert run(words) == 0
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    text = " ".join(printed.out.split())
+    assert entry.summary in text
+    assert all(one.option in text for one in entry.params) if verb == "compute" else entry.formula in text
+    if verb == "show":
+        assert json.loads(printed.out)["name"] == entry.name
+
+
+@pytest.mark.parametrize("suffix", ["yaml", "json", "csv", "npz"])
+def test_a_sample_computes_to_what_the_api_says(
+    entry: Loss, suffix: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = str(tmp_path / f"sample.{suffix}")
+    for link in entry.reads.links:
+        choice = ["--from", link] if len(entry.reads.links) > 1 else []
+        assert run(["sample", entry.name, *choice, "-o", path]) == 0
+        capsys.readouterr()
+        assert run(["compute", entry.name, path, *choice, "--json", "--grad"]) == 0
+        printed = capsys.readouterr()
+        assert printed.err == ""
+        said = json.loads(printed.out)
+        result = evaluate(
+            entry.bind(),
+            read_inputs(entry.reads, [path]),
+            how=How(link=link),
+            wants=Wants(grad=entry.reads.differentiable[0]),
+        )
+        assert result.gradient is not None
+        assert said["value"] == result.value
+        assert np.array_equal(said["gradient"]["values"], result.gradient)
+
+
+def test_the_oracle_is_at_hand() -> None:
+    # Without mpmath the tests beside this one would say nothing.
+    assert importlib.util.find_spec("mpmath")
