@@ -48,7 +48,7 @@ def evaluate(
     losses are written into. Raises UsageError and DataError.
     """
     wants = wants or Wants()
-    made = sources if isinstance(sources, Plan) else _planned(bound, sources, how, sample_weight, mask)
+    made = sources if isinstance(sources, Plan) else plan_of(bound, sources, how, sample_weight, mask)
     _check_wants(bound, wants)
     reduction = reduction or bound.loss.reads.reduction
     weight = _denominator(made, engine)
@@ -82,7 +82,10 @@ def as_source(name: str, data: Any) -> Source:
     return data if isinstance(data, Source) else Source(name, np.asarray(data))
 
 
-def _planned(bound: Bound, sources: Mapping[str, Any], how: How | None, sample_weight: Any, mask: Any) -> Plan:
+def plan_of(
+    bound: Bound, sources: Mapping[str, Any], how: How | None = None, sample_weight: Any = None, mask: Any = None
+) -> Plan:
+    """The plan of a loss's data, given as arrays or Sources."""
     return plan(
         bound.loss.reads,
         {name: as_source(name, data) for name, data in sources.items()},

@@ -9,16 +9,13 @@ from typing import Any
 
 import typer
 
-from losscli.cli.common import as_json, group_of, how_of, losses_of, output_options, read_inputs, write
+from losscli.cli.common import as_json, group_of, how_of, losses_of, output_options, read_inputs, source_of, write
 from losscli.cli.exits import code_of
 from losscli.cli.options import Option, Usage, argument, choice, command, page, shared
 from losscli.loss import Loss
 from losscli.verifier.gradcheck import Check, gradcheck
 from losscli.verifier.points import KINDS
 from losscli.verifier.report import content, headline
-
-# They multiply rows of the value and of the gradient alike, and the check is one of rows.
-_NOT_LOOKED_AT = ("sample_weight", "mask")
 
 
 def add(app: typer.Typer, words: list[str]) -> list[str]:
@@ -41,7 +38,7 @@ def add(app: typer.Typer, words: list[str]) -> list[str]:
 def _options(loss: Loss) -> list[Option]:
     slopes = loss.reads.differentiable
     return [
-        *(entry for entry in shared(loss.reads) if entry.name not in _NOT_LOOKED_AT),
+        *shared(loss.reads),
         Option("points", str, ",".join(KINDS), f"Kinds of built-in points, of {', '.join(KINDS)}.", metavar="KINDS"),
         Option("wrt", str, None, "The slopes with respect to one input only.", choices=slopes),
         Option("seed", int, 0, "The seed of the random points.", least=0),

@@ -10,16 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from losscli.evaluate import as_source, evaluate
+from losscli.errors import UsageError
+from losscli.evaluate import evaluate, plan_of
 from losscli.inputs import Array
 from losscli.loss import Bound, Pooled
-from losscli.plan import How, Plan, plan
+from losscli.plan import How, Plan
 from losscli.results import Wants
 from losscli.verifier.differences import IntArray, Reason, Slopes, slopes
 from losscli.verifier.mutants import MUTANTS
 from losscli.verifier.objective import Column, Objective
 from losscli.verifier.oracle import Oracle
-from losscli.verifier.points import KINDS, Case, cases
+from losscli.verifier.points import KINDS, cases
 from losscli.verifier.verdict import VERDICTS, Overall, Verdict, judge, overall, why
 
 # Data given by the user: this many rows are looked at, in this many columns, both spread evenly.
@@ -106,6 +107,8 @@ def gradcheck(
     *,
     data: Mapping[str, Any] | None = None,
     how: How | None = None,
+    sample_weight: Any = None,
+    mask: Any = None,
     kinds: Sequence[str] = KINDS,
     wrt: str = "",
     seed: int = 0,
@@ -115,19 +118,24 @@ def gradcheck(
 
     The claim is the gradient of the summed loss as ``evaluate`` returns it; the reference is the slope of the value
     by a Ridders table with an error bar, and at a few entries the derivative of the printed formula at 40 digits.
-    Every run plants wrong gradients and must catch them. Raises UsageError and DataError.
+    Every run plants wrong gradients and must catch them. Options about labels and weights go with data: the
+    built-in points choose their own. Raises UsageError and DataError.
     """
     how = how or How()
     reads = bound.loss.reads
-    link = how.link or reads.default_link
-    given = data is not None
-    todo = [Case("data", dict(data), how)] if data is not None else cases(bound, link, seed, kinds)
     ledger = _Ledger()
-    for case in todo:
-        sources = {name: as_source(name, array) for name, array in case.data.items()}
-        made = _thinned(plan(reads, sources, case.how)) if given else plan(reads, sources, case.how)
+    if data is None:
+        link = how.link or reads.default_link
+        plain = replace(how, link=link, class_weight=None) == How(link=link)
+        if not plain or any(given is not None for given in (how.class_weight, sample_weight, mask)):
+            message = "the built-in points choose their own labels and weights"
+            raise UsageError("option-without-data", message, hint="give data to check a gradient with these options")
+        todo = [(case.kind, plan_of(bound, case.data, case.how)) for case in cases(bound, link, seed, kinds)]
+    else:
+        todo = [("data", _thinned(plan_of(bound, data, how, sample_weight, mask)))]
+    for kind, made in todo:
         for name in [wrt] if wrt else reads.differentiable:
-            _look(ledger, bound, made, case.kind, name)
+            _look(ledger, bound, made, kind, name)
     checked = sum(ledger.counts.values())
     missed = tuple(name for name in ledger.planted if not ledger.caught[name])
     verdict = "fail" if missed else overall(ledger.counts, checked)
@@ -171,7 +179,8 @@ def _look(ledger: _Ledger, bound: Bound, made: Plan, kind: str, name: str) -> No
     objective = Objective.of(bound, made, name)
     if not objective.table.weighing.kept:
         return
-    claim = _claim(objective)
+    claim, dropped = _claim(objective)
+    _judge_dropped(ledger, kind, name, dropped)
     domain = made.signature.domain(name, made.link)
     found: list[tuple[Column, Slopes]] = []
     for column in objective.columns(_COLUMNS):
@@ -186,21 +195,24 @@ def _look(ledger: _Ledger, bound: Bound, made: Plan, kind: str, name: str) -> No
         _resolve(ledger, found)
 
 
-def _claim(objective: Objective) -> Array:
-    """The gradient of the summed loss, as the library gives it, for the kept rows."""
+def _claim(objective: Objective) -> tuple[Array, Array]:
+    """The gradient of the summed loss, as the library gives it, for the rows that count and for those that do not."""
     made, name = objective.plan, objective.name
     result = evaluate(objective.bound, made, reduction="sum", wants=Wants(grad=name))
     assert result.gradient is not None
     view = made.columns[name].laid_out(result.gradient)[made.at(0, made.rows)]
     rows = view.reshape(objective.table.weighing.rows, *objective.x.shape[1:])
     keep = objective.table.weighing.keep
-    if keep is None:
-        return rows
-    dropped = np.delete(rows, keep, axis=0)
-    if dropped.any():
-        # A row that does not count must have a gradient of exactly zero: nothing numeric is needed to say so.
-        raise AssertionError("a row that does not count has a gradient")
-    return rows[keep]
+    return (rows, rows[:0]) if keep is None else (rows[keep], np.delete(rows, keep, axis=0))
+
+
+def _judge_dropped(ledger: _Ledger, kind: str, name: str, dropped: Array) -> None:
+    """A row that does not count has a gradient of exactly zero: nothing numeric is needed to say so."""
+    for at in np.argwhere(dropped != 0.0):
+        index = tuple(int(i) for i in at)
+        ledger.counts[Verdict.FAIL] += 1
+        ledger.by_kind.setdefault(kind, Counter())[Verdict.FAIL] += 1
+        ledger.entries.append(Entry(kind, name, index, float(dropped[index]), 0.0, 0.0, Verdict.FAIL, "ignored row"))
 
 
 @dataclass(frozen=True)
