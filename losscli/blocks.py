@@ -5,28 +5,30 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 
-from losscli.errors import UsageError
+from losscli.errors import Place, UsageError
 from losscli.inputs import Array, Fold
 from losscli.loss import Batch, Bound, Pooled, Rows, Slope
-from losscli.plan import Plan
+from losscli.plan import Plan, Writable
 from losscli.results import Wants
-from losscli.sums import Exact, Part, largest
-from losscli.targets import Table, Weighing, arrange
+from losscli.sums import Exact, Part, Tally, largest
+from losscli.targets import Table, Weighing, arrange, weigh
 
 Span = tuple[int, int]
 
 
 @dataclass(frozen=True)
 class Outputs:
-    """Arrays in the shape of the inputs that blocks write their own rows of; None where nothing is asked for."""
+    """Arrays in the shape of the inputs that blocks write their own rows of; None where nothing is asked for.
 
-    gradient: Array | None = None
-    hessian: Array | None = None
-    per_sample: Array | None = None
+    What is not an array in memory need only be assignable by rows; ``flush``, if it has it, puts them on the disk.
+    """
+
+    gradient: Writable | None = None
+    hessian: Writable | None = None
+    per_sample: Writable | None = None
 
 
 @dataclass(frozen=True)
@@ -65,14 +67,16 @@ class Work:
         total = float(weighted.sum())
         lost = 0 if math.isfinite(total) else int(np.count_nonzero(~np.isfinite(weighted)))
         wants, target = self.wants, table.weighing.target
-        judged, right, classes = 0, 0, None
+        judged, right = 0, 0
+        classes: dict[int, Tally] = {}
         index = None if target is None or not (wants.accuracy or wants.by_class) else target.index
         if index is not None and fold.right is not None:
             hits = fold.right()
             judged, right = len(hits), int(np.count_nonzero(hits))
             if wants.by_class:
-                counted = (np.ones_like(value), value, hits)
-                classes = np.array([np.bincount(index, column, self.plan.classes) for column in counted])
+                rows, losses, rights = np.bincount(index), np.bincount(index, value), np.bincount(index, hits)
+                for at in np.flatnonzero(rows).tolist():
+                    classes[at] = Tally(int(rows[at]), Exact().plus(float(losses[at])), int(rights[at]))
         return Part(
             (Exact().plus(total),),
             table.weighing.rows if table.groups is None else len(weighted),
@@ -84,6 +88,16 @@ class Work:
             self._largest(span, table, weighted) if wants.top else (),
             classes,
         )
+
+    def place(self, span: Span) -> Place:
+        """Where a block begins in its file."""
+        return self.plan.place(self.plan.first, span[0], 0)
+
+    def flush(self) -> None:
+        """See to it that what was written is on the disk."""
+        for target in (self.outputs.gradient, self.outputs.hessian, self.outputs.per_sample):
+            if target is not None and hasattr(target, "flush"):
+                target.flush()
 
     def _largest(self, span: Span, table: Table, weighted: Array) -> tuple[tuple[float, int], ...]:
         best = np.argsort(-weighted, kind="stable")[: self.wants.top]
@@ -101,9 +115,9 @@ class Work:
             span[0] * math.prod(self.plan.lead[1:]) if groups is None else int(np.searchsorted(groups.starts, span[0]))
         )
 
-    def _write_losses(self, target: Array, span: Span, table: Table, weighted: Array) -> None:
+    def _write_losses(self, target: Writable, span: Span, table: Table, weighted: Array) -> None:
         if table.groups is None:
-            self._scatter(target, span, table.weighing, weighted)
+            self._scatter("", target, span, table.weighing, weighted)
         else:
             first = self._first_loss(span)
             target[first : first + len(weighted)] = weighted
@@ -114,26 +128,24 @@ class Work:
             return
         first = _scaled(kernel.grad(), weighing.weight, self.scale)
         if gradient is not None:
-            self._scatter(self._laid_out(wants.grad, gradient), span, weighing, fold.gradient(first, wants.grad))
+            self._scatter(wants.grad, gradient, span, weighing, fold.gradient(first, wants.grad))
         if hessian is not None:
             if kernel.hess is None:
                 raise UsageError("hessian-none", f"{self.bound.loss.name} has no diagonal Hessian")
             second = _scaled(kernel.hess(), weighing.weight, self.scale)
-            slope = fold.hessian(first, second, wants.hess)
-            self._scatter(self._laid_out(wants.hess, hessian), span, weighing, slope)
+            self._scatter(wants.hess, hessian, span, weighing, fold.hessian(first, second, wants.hess))
 
-    def _laid_out(self, name: str, target: Array) -> Array:
-        """A view of an output in the layout in which its input is read."""
-        return self.plan.columns[name].laid_out(target)
-
-    def _scatter(self, view: Array, span: Span, weighing: Weighing, rows: Array) -> None:
-        """Give kept rows their numbers, where they stand in the file; rows that do not count get zero."""
+    def _scatter(self, name: str, target: Writable, span: Span, weighing: Weighing, rows: Array) -> None:
+        """Give kept rows their numbers, where they stand in the file of an input; rows that do not count get zero."""
         if weighing.keep is not None:
             whole = np.zeros((weighing.rows, *rows.shape[1:]))
             whole[weighing.keep] = rows
             rows = whole
-        at: Any = self.plan.at(*span)
-        view[at] = rows.reshape(span[1] - span[0], *view.shape[1:])
+        at = self.plan.at(*span)
+        if name:
+            self.plan.columns[name].write(target, at, rows)
+        else:
+            target[at] = rows.reshape(span[1] - span[0], *target.shape[1:])
 
     def _pooled(self, span: Span, table: Table, fold: Fold, kernel: Pooled) -> Part:
         weighing = table.weighing
@@ -144,6 +156,21 @@ class Work:
         terms = kernel.terms if weight is None else tuple(term * weight for term in kernel.terms)
         totals = tuple(Exact().plus(float(term.sum())) for term in terms)
         return Part(totals, weighing.rows, weighing.kept)
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What every block adds to the mean's denominator: reads labels, weights and mask, and no scores."""
+
+    plan: Plan
+
+    def __call__(self, span: Span) -> Exact:
+        """The block's part of the sum."""
+        return Exact().plus(weigh(self.plan, *span).total)
+
+    def place(self, span: Span) -> Place:
+        """Where a block begins in its file."""
+        return self.plan.place(self.plan.first, span[0], 0)
 
 
 def folded(plan: Plan, table: Table) -> Fold:

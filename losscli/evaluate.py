@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from losscli.blocks import Outputs, Work, folded
+from losscli.blocks import Measure, Outputs, Work, folded
 from losscli.engines import Engine, serial
 from losscli.errors import DataError, Place, UsageError
 from losscli.files.source import Source
@@ -22,9 +22,15 @@ from losscli.loss import Bound, Pooled
 from losscli.plan import How, Plan, plan
 from losscli.results import ByClass, Reduction, Result, Wants
 from losscli.sums import Exact, Part
-from losscli.targets import arrange, weigh
+from losscli.targets import arrange
 
-Allocate = Callable[[tuple[int, ...]], Array]
+# Makes room for one of Outputs, by name and shape: zeros, or a file of them that each worker opens itself.
+Allocate = Callable[[str, tuple[int, ...]], Any]
+
+
+def in_memory(_: str, shape: tuple[int, ...]) -> Array:
+    """Room for an output as an array."""
+    return np.zeros(shape)
 
 
 def evaluate(
@@ -38,14 +44,14 @@ def evaluate(
     empty: Literal["error", "nan", "zero"] = "error",
     wants: Wants | None = None,
     engine: Engine = serial,
-    allocate: Allocate = np.zeros,
+    allocate: Allocate = in_memory,
 ) -> Result:
     """The reduced loss over data, and on request its gradient, diagonal Hessian and per-row values.
 
     ``sources`` maps each input's name to an array or a Source, or is a plan already made of them. ``mean`` divides
     by the sum of the weights in force, or by the number of losses that count when there are none. The gradient is
-    that of the reduced value; for ``none``, each row's own. ``allocate`` makes the arrays that slopes and per-row
-    losses are written into. Raises UsageError and DataError.
+    that of the reduced value; for ``none``, each row's own. ``allocate`` makes what slopes and per-row losses
+    are written into, given their name in Outputs and their shape. Raises UsageError and DataError.
     """
     wants = wants or Wants()
     made = sources if isinstance(sources, Plan) else plan_of(bound, sources, how, sample_weight, mask)
@@ -65,12 +71,10 @@ def evaluate(
         weight=weight,
         nonfinite=part.nonfinite,
         accuracy=part.right / part.judged if part.judged else None,
-        gradient=outputs.gradient,
-        hessian=outputs.hessian,
-        per_sample=outputs.per_sample,
         top=tuple((row, value) for value, row in part.top),
         by_class=_by_class(made, part),
         wants=wants,
+        **vars(outputs),
     )
     if part.kept == 0 or (reduction == "mean" and weight == 0.0):
         return replace(result, value=_nothing(made, empty))
@@ -112,18 +116,15 @@ def _denominator(made: Plan, engine: Engine) -> float:
     plain = made.how.class_weight is None and made.how.ignore_index is None
     if plain and made.sample_weight is None and made.mask is None:
         return float(math.prod(made.lead))
-    total = Exact()
-    for piece in engine(lambda span: weigh(made, *span).total, made.spans()):
-        total = total.plus(piece)
-    return total.value
+    return sum(engine(Measure(made), made.spans()), Exact()).value
 
 
 def _outputs(made: Plan, wants: Wants, reduction: Reduction, allocate: Allocate) -> Outputs:
     losses = made.lead if made.groups is None else made.groups.sizes.shape
     return Outputs(
-        allocate(made.columns[wants.grad].source.shape) if wants.grad else None,
-        allocate(made.columns[wants.hess].source.shape) if wants.hess else None,
-        allocate(losses) if wants.per_sample or reduction == "none" else None,
+        allocate("gradient", made.columns[wants.grad].source.shape) if wants.grad else None,
+        allocate("hessian", made.columns[wants.hess].source.shape) if wants.hess else None,
+        allocate("per_sample", losses) if wants.per_sample or reduction == "none" else None,
     )
 
 
@@ -132,7 +133,7 @@ def _value(work: Work, part: Part, reduction: Reduction, weight: float, engine: 
     if len(totals) > 1:
         return _pooled_value(replace(work, totals=totals, scale=1.0), engine)
     if reduction == "none" and work.outputs.per_sample is not None:
-        return work.outputs.per_sample
+        return np.asarray(work.outputs.per_sample)
     return totals[0] / weight if reduction == "mean" else totals[0]
 
 
@@ -159,11 +160,7 @@ def _nothing(made: Plan, empty: str) -> float:
 
 
 def _by_class(made: Plan, part: Part) -> tuple[ByClass, ...]:
-    if part.classes is None:
-        return ()
-    names = made.names or tuple(map(str, range(made.classes)))
     return tuple(
-        ByClass(index, names[index], int(rows), float(loss / rows), int(right))
-        for index, (rows, loss, right) in enumerate(part.classes.T)
-        if rows
+        ByClass(index, made.names[index] if made.names else str(index), tally.rows, tally.mean, tally.right)
+        for index, tally in sorted(part.classes.items())
     )

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -35,6 +35,17 @@ class How:
     label_smoothing: float = 0.0
     ignore_index: int | None = None
     zero_one_labels: bool = False
+
+
+class Writable(Protocol):
+    """What rows can be assigned to: an array, or a file of rows that stands for one."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The lengths of the axes."""
+        ...
+
+    def __setitem__(self, at: Any, rows: Any, /) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -70,6 +81,17 @@ class Column:
         block = block if self.axis is None else np.moveaxis(block, self.axis, -1)
         return block.reshape(len(block), *self.shape[1:])
 
+    def write(self, target: Writable, at: Any, rows: Raw) -> None:
+        """Put rows, laid out, where they stand in something of the source's shape: at a slice or at indices."""
+        if self.lead or self.axis == 0:
+            # An array of which rows are no runs: what is on disk gives itself as a map here.
+            view = self.laid_out(np.asarray(target))
+            view[at] = rows.reshape(-1, *view.shape[1:])
+            return
+        block = rows.reshape(-1, *self.shape[1:])
+        block = block if self.axis is None else np.moveaxis(block, -1, self.axis)
+        target[at] = block.reshape(len(block), *target.shape[1:])
+
     def laid_out(self, array: Raw) -> Raw:
         """A view of an array of the source's shape in this column's layout."""
         view = array[None] if self.lead else array
@@ -88,6 +110,23 @@ class Column:
         mine = self.shape
         same = mine[:1] == shape[:1] and [n for n in mine[1:] if n != 1] == [n for n in shape[1:] if n != 1]
         return replace(self, shape=shape) if same else None
+
+
+class Spans(Sequence[tuple[int, int]]):
+    """Blocks of equal length, the last one shorter, without a list of them: 10¹² rows have 10⁸ blocks."""
+
+    def __init__(self, rows: int, length: int) -> None:
+        self.rows = rows
+        self.starts = range(0, rows, length)
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def __getitem__(self, at: Any) -> Any:
+        if isinstance(at, slice):
+            return [self[i] for i in range(*at.indices(len(self)))]
+        start = self.starts[at]
+        return start, min(start + self.starts.step, self.rows)
 
 
 @dataclass(frozen=True)
@@ -121,15 +160,13 @@ class Plan:
         """The length of the data's first axis."""
         return self.lead[0]
 
-    def spans(self) -> list[tuple[int, int]]:
+    def spans(self) -> Sequence[tuple[int, int]]:
         """The blocks, half-open ranges of rows: they depend on the data's shape alone, so the sums do too."""
         if self.groups is None:
-            edges = [*range(0, self.rows, self.block_rows), self.rows]
-        else:
-            ends = np.cumsum(self.groups.sizes)
-            cuts = np.searchsorted(ends, np.arange(self.block_rows, self.rows, self.block_rows))
-            edges = [0, *np.unique([*ends[cuts], self.rows]).tolist()]
-        return list(pairwise(edges))
+            return Spans(self.rows, self.block_rows)
+        ends = np.cumsum(self.groups.sizes)
+        cuts = np.searchsorted(ends, np.arange(self.block_rows, self.rows, self.block_rows))
+        return list(pairwise([0, *np.unique([*ends[cuts], self.rows]).tolist()]))
 
     def read(self, column: Column, start: int, stop: int) -> Raw:
         """Rows [start, stop) of an input, in the order of the plan."""

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import heapq
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
-
-from losscli.inputs import Array
 
 
 @dataclass(frozen=True)
@@ -45,12 +44,29 @@ class Exact:
 
 
 @dataclass(frozen=True)
+class Tally:
+    """The rows of one true class: how many, their summed loss, and how many have that class on top."""
+
+    rows: int
+    loss: Exact
+    right: int
+
+    @property
+    def mean(self) -> float:
+        """The mean loss."""
+        return self.loss.value / self.rows
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(self.rows + other.rows, self.loss + other.loss, self.right + other.right)
+
+
+@dataclass(frozen=True)
 class Part:
-    """What is known of some blocks together; parts are added in the order of their blocks.
+    """What is known of some blocks together; however parts are added up, the sum is the same to the last bit.
 
     ``total`` the sums of the losses (of a pooled loss: of its terms), ``rows`` the losses seen, ``kept`` those that
     count, ``judged`` and ``right`` the rows with a label and those with it on top, ``top`` the largest losses as
-    (loss, row), at most ``keep`` of them, ``classes`` (3, C) the rows, summed losses and right rows of each class.
+    (loss, row), at most ``keep`` of them, ``classes`` the tally of each class that was seen.
     """
 
     total: tuple[Exact, ...] = ()
@@ -61,12 +77,14 @@ class Part:
     right: int = 0
     keep: int = 0
     top: tuple[tuple[float, int], ...] = ()
-    classes: Array | None = None
+    classes: Mapping[int, Tally] = field(default_factory=dict)
 
     def __add__(self, other: Part) -> Part:
         if not self.total:
             return other
-        classes = self.classes if other.classes is None or self.classes is None else self.classes + other.classes
+        classes = dict(self.classes)
+        for index, tally in other.classes.items():
+            classes[index] = classes[index] + tally if index in classes else tally
         return Part(
             tuple(a + b for a, b in zip(self.total, other.total, strict=True)),
             self.rows + other.rows,
