@@ -12,6 +12,7 @@ WAYS_OUT = {
     "choice": "take one of these words",
     "link-unknown": "'losscli show LOSS' lists the ways",
     "option-unknown": "'losscli show LOSS' lists its options",
+    "option-without-data": "give data to check a gradient with these options",
     "wrt-unknown": "'losscli show LOSS' tells what a gradient is taken with respect to",
     "by-class": "leave --by-class out",
     "hessian-none": "leave --hess out",
@@ -32,6 +33,7 @@ WAYS_OUT = {
     "file-unreadable": "check its permissions",
     "file-empty": "write at least one row of data",
     "file-too-large": "save large arrays as .npy",
+    "spool-write": "TMPDIR names the folder for temporary files",
     "file-pickle": "convert it once with numpy.save",
     "format-unknown": "use .csv, .npy, .npz, .json or .yaml",
     "container-key": "choose one with PATH::SELECTOR",
@@ -89,4 +91,4 @@ WAYS_OUT = {
 
 def way_out(code: str) -> str:
     """The usual way out of the failures of a code word."""
-    return WAYS_OUT[code]
+    return WAYS_OUT.get(code, "docs/errors.md explains the code words")

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from losscli.errors import DataError, Place, UsageError
+from losscli.files.spool import SMALL, Spooled
 
 HEAD = 4096
 STDIN = "<stdin>"
@@ -20,16 +21,22 @@ STDIN = "<stdin>"
 
 @dataclass(frozen=True)
 class Blob:
-    """Bytes that can be read more than once: a regular file, or what standard input or a pipe gave."""
+    """Bytes that can be read more than once: a regular file, or what standard input or a pipe gave.
+
+    The latter are ``data`` where they are few, and otherwise ``spooled``.
+    """
 
     name: str
     path: Path | None = None
     data: bytes = field(default=b"", repr=False)
     size: int = 0
     head: bytes = field(default=b"", repr=False)
+    spooled: Spooled | None = field(default=None, repr=False)
 
     def open(self) -> BinaryIO:
         """Return a fresh stream at byte 0."""
+        if self.spooled is not None:
+            return self.spooled.open()
         if self.path is None:
             return io.BytesIO(self.data)
         try:
@@ -46,7 +53,7 @@ class Blob:
                 place=Place(self.name),
                 hint="save large arrays as .npy",
             )
-        if self.path is None:
+        if self.path is None and self.spooled is None:
             return self.data
         with self.open() as stream:
             try:
@@ -81,8 +88,13 @@ def open_blob(path: str, stdin: BinaryIO | None = None) -> Blob:
     return blob
 
 
-def _from_bytes(name: str, data: bytes) -> Blob:
-    return Blob(name, None, data, len(data), data[:HEAD])
+def blob_of(name: str, stream: BinaryIO) -> Blob:
+    """Return the bytes of a stream that can be read once: in memory where they are few, else in a temporary file."""
+    data = stream.read(SMALL + 1)
+    if len(data) <= SMALL:
+        return Blob(name, None, data, len(data), data[:HEAD])
+    spooled = Spooled(name, data, stream)
+    return Blob(name, None, b"", spooled.size, data[:HEAD], spooled)
 
 
 def _from_stdin(stdin: BinaryIO | None) -> Blob:
@@ -97,7 +109,7 @@ def _from_stdin(stdin: BinaryIO | None) -> Blob:
             hint="pipe a file in, as in: cat data.csv | losscli ... -",
         )
     try:
-        return _from_bytes(STDIN, stdin.read())
+        return blob_of(STDIN, stdin)
     except OSError as error:
         raise unreadable(STDIN, error) from None
 
@@ -111,7 +123,7 @@ def _from_path(name: str) -> Blob:
         with path.open("rb") as stream:
             # A pipe, as in <(zcat x.csv.gz), can be read only once and has no size.
             if not stat.S_ISREG(info.st_mode):
-                return _from_bytes(name, stream.read())
+                return blob_of(name, stream)
             return Blob(name, path, b"", info.st_size, stream.read(HEAD))
     except (FileNotFoundError, NotADirectoryError):
         raise DataError("file-missing", f"no such file: {name!r}", place=Place(name), hint=_neighbour(path)) from None

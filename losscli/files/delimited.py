@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
@@ -12,21 +12,12 @@ import numpy as np
 
 from losscli.errors import DataError, OutputError, Place
 from losscli.files.blob import Blob, did_you_mean, listed
-from losscli.files.cells import (
-    QuoteError,
-    encoding_error,
-    first_fault,
-    is_number,
-    is_utf8,
-    quote_error,
-    ragged_error,
-    split,
-)
-from losscli.files.dialect import Layout, sniff, text_blocks
+from losscli.files.cells import is_number
+from losscli.files.columns import read_columns
+from losscli.files.dialect import Layout, sniff
 from losscli.files.source import Array, Source
+from losscli.files.views import Words
 
-# Longer words are no class names, and a fixed-width array would give every row the room of the longest.
-MAX_WORD = 1000
 _RANGE = re.compile(r"(\d*):(\d*)")
 
 
@@ -114,7 +105,7 @@ class Table:
         array, gaps = read_columns(self.blob, self.layout, fields, words=words)
         lines = Lines(self.blob.name, self.layout.first, gaps, fields)
         if len(fields) == 1:
-            return Source(name, array[:, 0], (), lines)
+            return Source(name, array.column(0) if isinstance(array, Words) else array[:, 0], (), lines)
         header = self.layout.header
         return Source(name, array, tuple(header[i] for i in fields) if header else (), lines)
 
@@ -128,103 +119,6 @@ class Table:
 def open_table(blob: Blob) -> Table:
     """Return the container of a CSV or TSV file, gzipped or not."""
     return Table(blob, sniff(blob))
-
-
-def read_columns(blob: Blob, layout: Layout, fields: Sequence[int], *, words: bool) -> tuple[Array, Array]:
-    """Return the chosen columns, (rows, columns) of float64 or text, and the row before which each blank line is."""
-    texts: list[Array] = []
-    numbers = np.empty((0, len(fields)))
-    gaps: list[Array] = []
-    rows = skipped = 0
-    for lines, at in _data_blocks(blob, layout):
-        before = np.asarray(at) - layout.first - np.arange(rows, rows + len(lines))
-        gaps.append(np.repeat(np.arange(rows, rows + len(lines)), np.diff(before, prepend=skipped)))
-        skipped = int(before[-1])
-        if words:
-            texts.append(_parse_words(blob.name, layout, fields, lines, at))
-        else:
-            block = _parse_numbers(blob.name, layout, fields, lines, at)
-            # Growing in place keeps one copy in memory, where joining the blocks at the end would take two.
-            numbers.resize((rows + len(lines), len(fields)), refcheck=False)
-            numbers[rows:] = block
-        rows += len(lines)
-    return (np.concatenate(texts) if words else numbers), np.concatenate(gaps)
-
-
-def _data_blocks(blob: Blob, layout: Layout) -> Iterator[tuple[list[str], Sequence[int]]]:
-    number = 1
-    for block in text_blocks(blob):
-        start = min(max(layout.first - number, 0), len(block))
-        number += start
-        lines = block[start:] if start else block
-        at: Sequence[int] = range(number, number + len(lines))
-        number += len(lines)
-        kept = [line for line in lines if not layout.is_blank(line)]
-        if len(kept) < len(lines):
-            at = [n for n, line in zip(at, lines, strict=True) if not layout.is_blank(line)]
-        if kept:
-            yield kept, at
-
-
-def _parse_numbers(file: str, layout: Layout, fields: Sequence[int], lines: list[str], at: Sequence[int]) -> Array:
-    some = len(fields) < layout.width
-    if not (some and _uneven(layout, lines)):
-        try:
-            block = _loadtxt(layout, fields, lines)
-        except (ValueError, TypeError, LookupError, ArithmeticError, RuntimeError):
-            block = np.empty((0, 0))
-        if block.shape == (len(lines), len(fields)) and not _overflown(layout, fields, lines, block):
-            return block
-    fault = first_fault(zip(at, lines, strict=True), layout.delimiter, layout.header, layout.width, fields, file)
-    if fault is not None:
-        raise fault
-    if some and len(lines) == len(block := _loadtxt(layout, fields, lines)):
-        return block
-    raise DataError("csv-number", "a line cannot be read as numbers", place=Place(file, at[0]))
-
-
-def _loadtxt(layout: Layout, fields: Sequence[int], lines: list[str]) -> Array:
-    order = None if list(fields) == list(range(layout.width)) else list(fields)
-    return np.loadtxt(lines, delimiter=layout.delimiter, comments=None, quotechar='"', usecols=order, ndmin=2)
-
-
-def _uneven(layout: Layout, lines: list[str]) -> bool:
-    """Whether lines may differ in width, which loadtxt does not see when it reads some of the columns."""
-    if layout.delimiter is None:
-        return any(len(line.split()) != layout.width for line in lines)
-    mark = layout.delimiter
-    return any(line.count(mark) != layout.width - 1 or '"' in line for line in lines)
-
-
-def _overflown(layout: Layout, fields: Sequence[int], lines: list[str], block: Array) -> bool:
-    """Whether an infinity stands for a number too large, such as 1e999: loadtxt does not say."""
-    infinite = np.isinf(block)
-    for row in np.flatnonzero(infinite.any(axis=1)):
-        try:
-            cells = split(lines[row], layout.delimiter)
-        except QuoteError:
-            return True
-        if any("n" not in cells[fields[int(column)]].lower() for column in np.flatnonzero(infinite[row])):
-            return True
-    return False
-
-
-def _parse_words(file: str, layout: Layout, fields: Sequence[int], lines: list[str], at: Sequence[int]) -> Array:
-    rows = []
-    for number, line in zip(at, lines, strict=True):
-        try:
-            cells = split(line, layout.delimiter)
-        except QuoteError:
-            raise quote_error(Place(file, number)) from None
-        if len(cells) != layout.width:
-            raise ragged_error(len(cells), layout.width, Place(file, number))
-        if not is_utf8(line):
-            raise encoding_error(Place(file, number))
-        row = [cells[field].strip() for field in fields]
-        if max(map(len, row)) > MAX_WORD:
-            raise DataError("csv-word", f"a word of more than {MAX_WORD} letters", place=Place(file, number))
-        rows.append(row)
-    return np.array(rows, dtype=np.str_)
 
 
 def write_table(stream: BinaryIO, array: Array, columns: Sequence[str], delimiter: str) -> None:

@@ -6,7 +6,8 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from pathlib import Path
+from typing import IO, Any, BinaryIO
 
 import numpy as np
 
@@ -47,6 +48,10 @@ class Header:
         """Return the array over bytes that start with the numbers."""
         flat = np.frombuffer(data[: self.nbytes], self.dtype, math.prod(self.shape))
         return flat.reshape(self.shape, order="F" if self.fortran else "C")
+
+    def mapped(self, file: Path | IO[bytes], offset: int) -> Array:
+        """Return the array over a file in which the numbers start at ``offset``."""
+        return np.memmap(file, self.dtype, "r", offset, self.shape, "F" if self.fortran else "C")
 
 
 def read_header(stream: BinaryIO, name: str) -> Header:
@@ -202,11 +207,11 @@ class ArrayFile:
 
 
 def _load(blob: Blob, header: Header) -> Array:
-    if blob.path is None or header.nbytes == 0:
+    file = blob.path if blob.spooled is None else blob.spooled.file
+    if file is None or header.nbytes == 0:
         return header.array(memoryview(blob.data)[header.offset :])
-    order: Any = "F" if header.fortran else "C"
     try:
-        return np.memmap(blob.path, header.dtype, "r", header.offset, header.shape, order)
+        return header.mapped(file, header.offset)
     except (OSError, ValueError) as error:
         raise DataError("file-unreadable", f"cannot map: {error}", place=Place(blob.name)) from None
 

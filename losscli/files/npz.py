@@ -9,8 +9,9 @@ from typing import BinaryIO
 
 from losscli.errors import DataError, Place
 from losscli.files.blob import Blob, did_you_mean, listed
-from losscli.files.npy import numeric, read_header, truncated
+from losscli.files.npy import Header, numeric, read_header, truncated
 from losscli.files.source import Array, Source
+from losscli.files.spool import SMALL, Spooled
 
 # An array of zeros deflates about a thousandfold, so a ratio alone convicts nobody: below FREE bytes any ratio passes.
 MAX_TOTAL = 64 << 30
@@ -70,11 +71,21 @@ def _member(member: BinaryIO, size: int, name: str) -> Array:
     header = read_header(member, name)
     if size < header.offset + header.nbytes:
         raise truncated(name, header.nbytes, size - header.offset)
+    if header.nbytes > SMALL:
+        return _spooled(member, header, name)
     data = member.read(header.nbytes)
     # The zip's checksum is compared only when the last byte has been read.
     if len(data) < header.nbytes or member.read(1):
         raise truncated(name, header.nbytes, len(data))
     return header.array(data)
+
+
+def _spooled(member: BinaryIO, header: Header, name: str) -> Array:
+    # Stored arrays too, though a map could reach them where they are: only reading them compares the checksum.
+    spooled = Spooled(name, member.read(SMALL), member)
+    if spooled.size != header.nbytes:
+        raise truncated(name, header.nbytes, spooled.size)
+    return header.mapped(spooled.file, 0)
 
 
 def _damaged(name: str, error: Exception) -> DataError:

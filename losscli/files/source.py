@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from losscli.errors import Place
+from losscli.files.views import View
 
 Array = npt.NDArray[Any]
 
@@ -19,12 +20,13 @@ class Source:
     """One array of data and where each of its numbers stands.
 
     ``name`` is what the user wrote (``<stdin>`` for ``-``), ``array`` is numeric, boolean or, where text was allowed,
-    of a unicode dtype; it may be memory-mapped and read-only. ``columns`` are the header names of the last axis of a
+    of a unicode dtype; it may be memory-mapped and read-only, or a view that is worked out where it is sliced: only a
+    slice of it, or rows at indices, is sure to fit in memory. ``columns`` are the header names of the last axis of a
     two-dimensional table.
     """
 
     name: str
-    array: Array
+    array: Array | View
     columns: tuple[str, ...] = ()
     locate: Callable[[tuple[int, ...]], Place] | None = field(default=None, repr=False)
 
