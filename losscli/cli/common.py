@@ -86,6 +86,11 @@ def _class_weight(given: str | None) -> np.ndarray[Any, np.dtype[np.float64]] | 
         return np.asarray(open_source(given).array, dtype=np.float64).reshape(-1)
 
 
+def aside_of(options: Mapping[str, Any]) -> list[str | None]:
+    """The specs of weights and masks."""
+    return [options.get(name) for name in ("sample_weight", "mask", "class_weight")]
+
+
 def source_of(spec: str | None) -> Source | None:
     """The source of a weight or a mask, if one was given."""
     return None if spec is None else open_source(spec)

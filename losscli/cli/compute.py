@@ -12,6 +12,7 @@ import typer
 
 from losscli.cli.common import (
     as_json,
+    aside_of,
     distinct_files,
     group_of,
     how_of,
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 
 # What may go into files, under the options' names, and its key in the JSON.
 _ARRAYS = {"grad": "gradient", "hess": "hessian", "per_sample": "per_sample"}
-_ASIDE = ("sample_weight", "mask", "class_weight")
 
 
 def add(app: typer.Typer, words: list[str]) -> list[str]:
@@ -107,7 +107,7 @@ def _compute(
     words: Sequence[str], loss: Loss, data: Sequence[str], params: Mapping[str, Any], options: Mapping[str, Any]
 ) -> None:
     files = {key: options[key] for key in _ARRAYS if options[key] not in (None, INTO_OUTPUT)}
-    aside = [options.get(key) for key in _ASIDE]
+    aside = aside_of(options)
     distinct_files([*data, *aside], [*files.values(), *filter(None, [options["output"]])])
     bound = loss.bind(**params)
     sources = read_inputs(loss.reads, data, *aside)

@@ -9,7 +9,17 @@ from typing import Any
 
 import typer
 
-from losscli.cli.common import as_json, group_of, how_of, losses_of, output_options, read_inputs, source_of, write
+from losscli.cli.common import (
+    as_json,
+    aside_of,
+    group_of,
+    how_of,
+    losses_of,
+    output_options,
+    read_inputs,
+    source_of,
+    write,
+)
 from losscli.cli.exits import code_of
 from losscli.cli.options import Option, Usage, argument, choice, command, page, shared
 from losscli.loss import Loss
@@ -52,7 +62,7 @@ def _gradcheck(
 ) -> None:
     check = gradcheck(
         loss.bind(**params),
-        data=read_inputs(loss.reads, data) if data else None,
+        data=read_inputs(loss.reads, data, *aside_of(options)) if data else None,
         how=how_of(loss.reads, options),
         sample_weight=source_of(options.get("sample_weight")),
         mask=source_of(options.get("mask")),
