@@ -115,7 +115,7 @@ def _likelihood_hard(z: Array, index: Ints) -> Fold:
     flat, at = _flat(e, index)
     own = flat.take(at)
     flat[at] = 0.0
-    rest = e.sum(axis=1)
+    rest = stable.row_sums(e)
     surprise = np.log1p(rest / own)
     if shift is not None:
         gap = shift - z[np.arange(len(z)), index]
@@ -182,9 +182,9 @@ def _likelihood_soft(z: Array, y: Target) -> Fold:
         pull, curve = stable.times(mass, a[0]), stable.times(mass, b[0])
         p, q = view.p, view.rest
         bend = p * p * stable.others(curve) + stable.times(q * q, curve)
-        return bend + pull.sum(axis=1, keepdims=True) * p * q
+        return bend + stable.row_sums(pull)[:, None] * p * q
 
-    return Fold((view.surprise,), gradient, hessian, combine=lambda x: stable.times(mass, x).sum(axis=1))
+    return Fold((view.surprise,), gradient, hessian, combine=lambda x: stable.row_sums(stable.times(mass, x)))
 
 
 def likelihood_log_probs(x: Array, y: Target) -> Fold:
@@ -207,7 +207,7 @@ def _by_class(
             (surprise,),
             gradient=lambda a, _: slope(stable.times(mass, a[0])),
             hessian=lambda a, b, _: curve(stable.times(mass, a[0]), stable.times(mass, b[0])),
-            combine=lambda value: stable.times(mass, value).sum(axis=1),
+            combine=lambda value: stable.row_sums(stable.times(mass, value)),
         )
     own = surprise[np.arange(len(x)), y.index]
     return Fold(

@@ -17,6 +17,9 @@ import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
 
+# Blocks of fewer classes than this are stored class after class, those of more row after row.
+FEW = 32
+
 # Beyond this |z| e^-z leaves the normal numbers, and 1 + e^-|z| is 1.
 _TAME = 700.0
 # Squared lengths between these neither overflow nor lose digits.
@@ -96,11 +99,24 @@ def log_factorial(t: Array) -> Array:
     return table[index.reshape(t.shape)]
 
 
+def row_sums(x: Array) -> Array:
+    """The sum of each row, (M, C) → (M,): the same bits whatever rows stand beside it, and however they are stored.
+
+    Numpy itself adds up several rows of few classes one class after the other, and a row on its own in pairs.
+    """
+    if x.shape[1] >= FEW:
+        return np.asarray(x.sum(axis=1))
+    made = np.zeros(len(x))
+    for column in x.T:
+        made += column
+    return made
+
+
 def norm(d: Array, p: float = 2.0) -> Array:
     """The p-norm of each row, (M, D) → (M, 1); powers neither overflow nor vanish."""
     if p != 2:
         return _scaled_norm(d, p)
-    squares = (d * d).sum(axis=1, keepdims=True)
+    squares = row_sums(d * d)[:, None]
     size = np.sqrt(squares)
     wild = ~((squares > _SQUARES[0]) & (squares < _SQUARES[1]))[:, 0]
     if wild.any():
@@ -111,7 +127,7 @@ def norm(d: Array, p: float = 2.0) -> Array:
 def _scaled_norm(d: Array, p: float) -> Array:
     scale = np.abs(d).max(axis=1, keepdims=True, initial=0.0)
     powers = np.abs(over(d, scale)) ** p
-    return scale * powers.sum(axis=1, keepdims=True) ** (1.0 / p)
+    return scale * row_sums(powers)[:, None] ** (1.0 / p)
 
 
 def unit(d: Array) -> Array:
@@ -133,10 +149,10 @@ def others(x: Array) -> Array:
     """
     rows = np.arange(len(x))
     top = np.abs(x).argmax(axis=1)
-    rest = x.sum(axis=1, keepdims=True) - x
+    rest = row_sums(x)[:, None] - x
     without = x.copy()
     without[rows, top] = 0.0
-    rest[rows, top] = without.sum(axis=1)
+    rest[rows, top] = row_sums(without)
     return rest
 
 
@@ -157,7 +173,7 @@ def softmax(z: Array) -> Softmax:
     top = z.max(axis=1, keepdims=True)
     e = np.exp(z - top)
     rest = others(e)
-    total = e.sum(axis=1, keepdims=True)
+    total = row_sums(e)[:, None]
     at_top = e.argmax(axis=1)
     excess = rest[np.arange(len(z)), at_top][:, None]
     return Softmax(p=e / total, rest=rest / total, surprise=np.log1p(excess) + (top - z))

@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -297,7 +297,12 @@ def check(made: Draw, kinds: Sequence[str] = ("value", "gradient"), **some: Any)
     return count
 
 
-def worst(made: Draw, kinds: Sequence[str], so_far: dict[str, float]) -> None:
+def worst(made: Draw, kinds: Sequence[str], so_far: dict[str, float], **some: Any) -> None:
     """Raise the worst error of each kind to that of a draw."""
-    for entry in entries(made, kinds):
-        so_far[entry.kind] = max(so_far.get(entry.kind, 0.0), entry.units(enough=so_far.get(entry.kind, 0.0)))
+    for entry in entries(made, kinds, **some):
+        so_far[entry.kind] = max(so_far[entry.kind], entry.units(enough=so_far[entry.kind]))
+
+
+def replaced(entry: Entry, got: float) -> Entry:
+    """The same truth beside another's number."""
+    return replace(entry, got=got)

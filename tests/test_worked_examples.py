@@ -74,12 +74,13 @@ def test_a_mean_is_the_published_number_to_its_digits(case: str) -> None:
 
 def test_softmax_rows_are_the_published_ones() -> None:
     view = stable.softmax(np.array(LOGITS))
-    npt.assert_allclose(view.p, [[0.6163, 0.3020, 0.0816], [0.5081, 0.2068, 0.2851]], atol=0.51e-4)
-    npt.assert_allclose(-view.surprise, [[-0.4840, -1.1972, -2.5053], [-0.6771, -1.5758, -1.2551]], atol=0.51e-4)
+    npt.assert_allclose(view.p, [[0.6163, 0.3020, 0.0816], [0.5081, 0.2068, 0.2851]], atol=0.51e-4, rtol=0)
+    # Published from logits of more digits than are printed: one unit of the last digit.
+    npt.assert_allclose(-view.surprise, [[-0.4840, -1.1972, -2.5053], [-0.6771, -1.5758, -1.2551]], atol=1e-4, rtol=0)
 
 
 def test_entropy_from_rounded_terms_is_the_other_published_number() -> None:
-    assert 0.7 * 0.36 + 0.2 * 1.61 + 0.1 * 2.30 == pytest.approx(0.804, abs=1e-12)
+    assert abs(0.7 * 0.36 + 0.2 * 1.61 + 0.1 * 2.30 - 0.804) < 1e-12
 
 
 @given(arrays(np.float64, 20, elements=st.floats(-700, 700)))
@@ -103,17 +104,19 @@ def test_the_jacobian_of_softmax(z: Floats) -> None:
     for i in range(3):
         slope = -p[:, i, None] * gradient("ce", {"logits": z, "labels": np.full(5, i)}, "logits")
         expected = np.where(np.arange(3) == i, p * (1.0 - p), -p * p[:, i, None])
-        npt.assert_allclose(slope, expected, rtol=8 * EPS, atol=EPS)
+        npt.assert_allclose(slope, expected, rtol=0, atol=4 * EPS)
 
 
 @given(arrays(np.float64, (20, 2), elements=st.floats(-300, 300)))
 def test_two_classes_are_the_sigmoid_of_the_difference(z: Floats) -> None:
     difference = {"logits": z[:, 1] - z[:, 0], "target": np.ones(20)}
-    npt.assert_allclose(
-        value("ce", {"logits": z, "labels": np.ones(20, int)}), value("bce", difference), rtol=4 * EPS, atol=0
-    )
-    pair = gradient("ce", {"logits": z, "labels": np.ones(20, int)}, "logits")
-    npt.assert_allclose(pair[:, 1], gradient("bce", difference, "logits"), rtol=4 * EPS, atol=0)
+    pair = {"logits": z, "labels": np.ones(20, int)}
+    # The difference is rounded, which moves an exponential of it by as many units as it is large.
+    allowed = (4.0 + np.abs(z).sum(axis=1)) * EPS
+    expected = value("bce", difference)
+    assert (np.abs(value("ce", pair) - expected) <= allowed * expected).all()
+    slope = gradient("bce", difference, "logits")
+    assert (np.abs(gradient("ce", pair, "logits")[:, 1] - slope) <= allowed * np.abs(slope)).all()
 
 
 @given(masses, masses)
@@ -129,7 +132,7 @@ def test_divergence_is_cross_entropy_less_entropy(p: Floats, q: Floats) -> None:
 
 def test_divergence_is_not_symmetric() -> None:
     p, q = [[0.7, 0.2, 0.1]], [[0.1, 0.3, 0.6]]
-    assert abs(value("kl", {"p": p, "q": q}) - value("kl", {"p": q, "q": p}))[0] > 0.1
+    assert value("kl", {"p": p, "q": q})[0] > value("kl", {"p": q, "q": p})[0] + 0.09
 
 
 @given(masses, masses)

@@ -6,7 +6,7 @@ import numpy as np
 
 from losscli.loss import Kinks, Rows, loss
 from losscli.signatures import VECTORS
-from losscli.stable import Array, norm, others, over, unit
+from losscli.stable import Array, norm, others, over, row_sums, unit
 
 
 @loss(
@@ -45,11 +45,11 @@ def cosine(x: Array, y: Array) -> Rows:
     """
     u, v = unit(x), unit(y)
     apart = u - v
-    far = (apart * apart).sum(axis=1, keepdims=True) / 2.0
+    far = row_sums(apart * apart)[:, None] / 2.0
     # Beyond a right angle the sum of the unit vectors is the shorter one, and keeps the digits.
     opposed = far > 1.0
     along = u + v if opposed.any() else u
-    near = np.where(opposed, (along * along).sum(axis=1, keepdims=True) / 2.0, 2.0 - far)
+    near = np.where(opposed, row_sums(along * along)[:, None] / 2.0, 2.0 - far)
     defined = u.any(axis=1, keepdims=True) & v.any(axis=1, keepdims=True)
 
     def slope(own: Array, sign: float, size: Array) -> Array:

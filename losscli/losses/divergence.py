@@ -6,7 +6,7 @@ import numpy as np
 
 from losscli.loss import Rows, loss
 from losscli.signatures import DISTRIBUTION, DISTRIBUTIONS
-from losscli.stable import Array, log_ratio, over, times, xlogy
+from losscli.stable import Array, log_ratio, over, row_sums, times, xlogy
 
 
 @loss(
@@ -19,7 +19,7 @@ from losscli.stable import Array, log_ratio, over, times, xlogy
 def entropy(p: Array) -> Rows:
     """Shannon entropy in nats, the mean surprise of a distribution."""
     return Rows(
-        -xlogy(p, p).sum(axis=1),
+        -row_sums(xlogy(p, p)),
         grad=lambda: (-(np.log(p) + 1.0),),
         hess=lambda: (-1.0 / p,),
     )
@@ -35,7 +35,7 @@ def entropy(p: Array) -> Rows:
 def kl(p: Array, q: Array) -> Rows:
     """Kullback-Leibler divergence of p from q in nats, the surprise that believing q adds when p is true."""
     return Rows(
-        times(p, log_ratio(p, q)).sum(axis=1),
+        row_sums(times(p, log_ratio(p, q))),
         grad=lambda: (log_ratio(p, q) + 1.0, -over(p, q)),
         hess=lambda: (1.0 / p, over(p, q * q)),
     )
@@ -57,7 +57,7 @@ def js(p: Array, q: Array) -> Rows:
     far = times(1.0 + lean, np.log1p(lean)) + times(1.0 - lean, np.log1p(-lean))
     terms = total * np.where(np.abs(lean) < 0.5, near, far) / 4.0
     return Rows(
-        terms.sum(axis=1),
+        row_sums(terms),
         grad=lambda: (log_ratio(2.0 * p, total) / 2.0, log_ratio(2.0 * q, total) / 2.0),
         hess=lambda: (over(q, p * total) / 2.0, over(p, q * total) / 2.0),
     )

@@ -15,7 +15,7 @@ import numpy as np
 from losscli.inputs import Ints
 from losscli.loss import Kinks, Param, Rows, loss
 from losscli.signatures import DEVIATION, LIKELIHOOD, LOG_LIKELIHOOD, SCORES
-from losscli.stable import Array
+from losscli.stable import Array, row_sums
 
 
 @loss(
@@ -101,7 +101,7 @@ def softmax_focal(
 )
 def brier(d: Array) -> Rows:
     """Squared distance between the class probabilities and the labels, summed over the classes."""
-    return Rows((d * d).sum(axis=1), grad=lambda: 2.0 * d, hess=lambda: np.full_like(d, 2.0))
+    return Rows(row_sums(d * d), grad=lambda: 2.0 * d, hess=lambda: np.full_like(d, 2.0))
 
 
 @loss(
@@ -142,11 +142,11 @@ def multi_margin(
     short = np.maximum(0.0, _shortfall(z, y, margin))
 
     def spread(per_rival: Array, sign: float) -> Array:
-        per_rival[rows, y] = sign * per_rival.sum(axis=1)
+        per_rival[rows, y] = sign * row_sums(per_rival)
         return per_rival / classes
 
     return Rows(
-        (short**p).sum(axis=1) / classes,
+        row_sums(short**p) / classes,
         grad=lambda: spread(np.where(short > 0, 1.0 if p == 1 else 2.0 * short, 0.0), -1.0),
         hess=lambda: spread(np.where(short > 0, 2.0 * (p - 1), 0.0), 1.0),
     )

@@ -1,0 +1,257 @@
+"""The accuracy table: worst errors of every loss over scales, parameters, links and labels, and those of its peers.
+
+Error is counted in the units of tests/accuracy.py: 1 is what rounding the inputs and the result moves it by.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import importlib.util
+import math
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).parent.parent
+# The measure is the tests' own: what the table says and what the tests hold cannot differ.
+sys.path.insert(0, str(ROOT / "tests"))
+
+import accuracy as measure  # noqa: E402
+
+from losscli.loss import catalogue, get  # noqa: E402
+
+MARKS = ("<!-- accuracy:begin -->", "<!-- accuracy:end -->")
+Data = Mapping[str, np.ndarray[Any, Any]]
+Values = Callable[[Any, Data, Mapping[str, Any]], Any]
+
+
+def _torch(call: Callable[..., Any]) -> Values:
+    def values(torch: Any, data: Data, params: Mapping[str, Any]) -> Any:
+        tensors = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in data.items()}
+        return call(torch, torch.nn.functional, **tensors, **params).numpy()
+
+    return values
+
+
+def _optax(call: Callable[..., Any]) -> Values:
+    def values(optax: Any, data: Data, params: Mapping[str, Any]) -> Any:
+        import jax
+
+        jax.config.update("jax_enable_x64", True)
+        return call(optax, **{name: jax.numpy.asarray(array) for name, array in data.items()}, **params)
+
+    return values
+
+
+def _by_row(call: Callable[..., Any]) -> Values:
+    def values(_: Any, data: Data, params: Mapping[str, Any]) -> Any:
+        return [call(*row, **params) for row in zip(*data.values(), strict=True)]
+
+    return values
+
+
+def _scipy_distance(name: str) -> Values:
+    def call(*vectors: Any) -> float:
+        from scipy.spatial import distance
+
+        found = getattr(distance, name)(*vectors)
+        return float(found**2 if name == "jensenshannon" else found)
+
+    return _by_row(call)
+
+
+def _scipy_entropy(_: Any, data: Data, params: Mapping[str, Any]) -> Any:
+    from scipy.stats import entropy
+
+    return entropy(*data.values(), axis=1, **params)
+
+
+def _sklearn(name: str, *, classes: bool = False, **fixed: Any) -> Values:
+    def values(_: Any, data: Data, params: Mapping[str, Any]) -> Any:
+        from sklearn import metrics
+
+        metric, (guess, truth) = getattr(metrics, name), data.values()
+        labels = {"labels": list(range(guess.shape[1]))} if classes else {}
+        given = {"alpha" if key == "tau" else key: value for key, value in params.items()}
+        return [metric(truth[i : i + 1], guess[i : i + 1], **labels, **given, **fixed) for i in range(len(guess))]
+
+    return values
+
+
+# What each library offers, under the loss and the link it is offered for; all in float64, one value per row.
+PEERS: dict[str, dict[tuple[str, str], Values]] = {
+    "torch": {
+        ("ce", "logits"): _torch(lambda _, f, logits, labels: f.cross_entropy(logits, labels, reduction="none")),
+        ("nll", "log-probs"): _torch(lambda _, f, log_probs, labels: f.nll_loss(log_probs, labels, reduction="none")),
+        ("bce", "logits"): _torch(
+            lambda torch, f, logits, target, pos_weight: f.binary_cross_entropy_with_logits(
+                logits, target, pos_weight=torch.tensor(pos_weight, dtype=torch.float64), reduction="none"
+            )
+        ),
+        ("mse", "values"): _torch(lambda _, f, prediction, target: f.mse_loss(prediction, target, reduction="none")),
+        ("mae", "values"): _torch(lambda _, f, prediction, target: f.l1_loss(prediction, target, reduction="none")),
+        ("huber", "values"): _torch(
+            lambda _, f, prediction, target, delta: f.huber_loss(prediction, target, delta=delta, reduction="none")
+        ),
+        ("smooth-l1", "values"): _torch(
+            lambda _, f, prediction, target, beta: f.smooth_l1_loss(prediction, target, beta=beta, reduction="none")
+        ),
+        ("kl", "probs"): _torch(lambda _, f, p, q: f.kl_div(q.log(), p, reduction="none").sum(1)),
+        ("poisson", "log-rate"): _torch(
+            lambda _, f, prediction, target, full: f.poisson_nll_loss(prediction, target, full=full, reduction="none")
+        ),
+        ("cosine", "values"): _torch(lambda _, f, x, y: 1 - f.cosine_similarity(x, y)),
+        ("logistic", "values"): _torch(lambda _, f, score, label: f.soft_margin_loss(score, label, reduction="none")),
+        ("triplet", "values"): _torch(
+            lambda _, f, anchor, positive, negative, **params: f.triplet_margin_loss(
+                anchor, positive, negative, eps=0.0, reduction="none", **params
+            )
+        ),
+        ("multi-margin", "logits"): _torch(
+            lambda _, f, logits, labels, p, margin: f.multi_margin_loss(
+                logits, labels, p=p, margin=margin, reduction="none"
+            )
+        ),
+    },
+    "optax": {
+        ("ce", "logits"): _optax(
+            lambda optax, logits, labels: optax.losses.softmax_cross_entropy_with_integer_labels(logits, labels)
+        ),
+        ("bce", "logits"): _optax(
+            lambda optax, logits, target, **_: optax.losses.sigmoid_binary_cross_entropy(logits, target)
+        ),
+        ("log-cosh", "values"): _optax(lambda optax, prediction, target: optax.losses.log_cosh(prediction, target)),
+        ("focal", "logits"): _optax(
+            lambda optax, logits, target, gamma, alpha: optax.losses.sigmoid_focal_loss(
+                logits, target, gamma=gamma, alpha=alpha
+            )
+        ),
+        ("cosine", "values"): _optax(lambda optax, x, y: optax.losses.cosine_distance(x, y)),
+    },
+    "scipy": {
+        ("entropy", "probs"): _scipy_entropy,
+        ("kl", "probs"): _scipy_entropy,
+        ("js", "probs"): _scipy_distance("jensenshannon"),
+        ("euclidean", "values"): _scipy_distance("euclidean"),
+        ("cosine", "values"): _scipy_distance("cosine"),
+    },
+    "sklearn": {
+        ("quantile", "values"): _sklearn("mean_pinball_loss"),
+        ("ce", "probs"): _sklearn("log_loss", classes=True),
+        ("brier", "probs"): _sklearn("brier_score_loss", classes=True, scale_by_half=False),
+    },
+}
+_PACKAGES = {"sklearn": "scikit-learn"}
+# Same formula, other parameters: only the defaults are comparable.
+_DEFAULTS_ONLY = {("optax", "bce"), ("torch", "poisson")}
+
+
+def installed() -> dict[str, str]:
+    """The libraries that are here, with their versions."""
+    return {
+        name: importlib.metadata.version(_PACKAGES.get(name, name))
+        for name in PEERS
+        if importlib.util.find_spec(name) is not None
+    }
+
+
+def ours(name: str, seeds: int) -> dict[str, float]:
+    """The worst error of each kind of number of a loss."""
+    found = dict.fromkeys(measure.KINDS, 0.0)
+    for seed in range(seeds):
+        for scale in measure.SCALES:
+            # Saturated softmax costs the formula thousands of digits for every slope: fewer entries there.
+            rows, width = (4, 2) if scale < 30 else (2, 1)
+            for made in measure.draws(get(name), scale, seed, rows=rows):
+                measure.worst(made, measure.KINDS, found, width=width)
+    return found
+
+
+def theirs(name: str, library: str, seeds: int) -> float | None:
+    """The worst error of a library's values on the same plain draws; None where it does not offer the loss."""
+    found = None
+    module = importlib.import_module(library)
+    for (loss, link), values in PEERS[library].items():
+        for made in _plain(name, seeds) if loss == name else ():
+            if made.how.link != link or ((library, loss) in _DEFAULTS_ONLY and made.bound != get(name).bind()):
+                continue
+            with np.errstate(all="ignore"):
+                got = np.asarray(values(module, made.data, made.bound.params), dtype=np.float64)
+            for entry in measure.entries(made, ["value"]):
+                error = measure.replaced(entry, float(got[entry.index])).units(enough=found or 0.0)
+                found = max(found or 0.0, error)
+    return found
+
+
+def _plain(name: str, seeds: int) -> Iterator[measure.Draw]:
+    for seed in range(seeds):
+        for scale in measure.SCALES:
+            for made in measure.draws(get(name), scale, seed):
+                # Hard labels, no weights, no smoothing: what every library understands alike.
+                hard = all(array.ndim == 1 for key, array in made.data.items() if key == "labels")
+                if hard and made.sample_weight is None and made.how == measure.How(link=made.how.link):
+                    yield made
+
+
+def _shown(error: float) -> str:
+    return "∞" if math.isinf(error) else f"{error:.1f}" if error < 100 else f"{error:.0e}"
+
+
+def table(seeds: int, workers: int) -> str:
+    """The table in Markdown, with what it means."""
+    libraries, losses = installed(), list(catalogue())
+    with ProcessPoolExecutor(workers) as pool:
+        own = list(pool.map(ours, losses, [seeds] * len(losses)))
+    peers = {library: [theirs(name, library, seeds) for name in losses] for library in libraries}
+    heads = ["loss", *measure.KINDS, "values of others"]
+    lines = [" | ".join(heads), " | ".join(["---", *["---:"] * len(measure.KINDS), "---"])]
+    for at, name in enumerate(losses):
+        others = ((library, found[at]) for library, found in peers.items())
+        said = ", ".join(f"{library} {_shown(error)}" for library, error in others if error is not None)
+        lines.append(" | ".join([name, *(_shown(own[at][kind]) for kind in measure.KINDS), said]))
+    return "\n".join([*_about(libraries, seeds), "", *(f"| {line} |" for line in lines)])
+
+
+def _about(libraries: Mapping[str, str], seeds: int) -> list[str]:
+    scales = ", ".join(f"{scale:g}" for scale in measure.SCALES)
+    missing = [name for name in PEERS if name not in libraries]
+    versions = ", ".join(f"{name} {version}" for name, version in libraries.items())
+    return [
+        f"Worst errors beside the printed formula at 50 digits, on inputs of the scales {scales}, over {seeds} draws",
+        "of the parameters, every way of giving the inputs, hard, soft and smoothed labels, weights, and inputs that",
+        "nearly coincide. One unit is 2⁻⁵² · |q| · (1 + κ): what rounding the result and every input moves a number q",
+        "by; κ is its",
+        f"condition number. The tests hold values and gradients to {measure.BOUND:g} units and Hessians to",
+        f"{measure.HESSIAN_BOUND:g}. Others, on the same draws in float64: {versions}"
+        + (f"; not installed: {', '.join(missing)}." if missing else "."),
+    ]
+
+
+def write(text: str, readme: Path) -> None:
+    """Put the table between its marks, at the end of the file where there are none."""
+    page = readme.read_text(encoding="utf-8")
+    begin, end = MARKS
+    if begin not in page:
+        page = f"{page.rstrip()}\n\n## Accuracy\n\n{begin}\n{end}\n"
+    before, _, rest = page.partition(begin)
+    after = rest.partition(end)[2]
+    readme.write_text(f"{before}{begin}\n{text}\n{end}{after}", encoding="utf-8")
+
+
+def main(argv: list[str]) -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks accuracy", description=__doc__)
+    parser.add_argument("--write", action="store_true", help="replace the table in README.md")
+    parser.add_argument(
+        "--seeds", type=int, default=2, help="draws of parameters and data per scale; the first: defaults"
+    )
+    parser.add_argument("--workers", type=int, default=2, help="processes")
+    args = parser.parse_args(argv)
+    text = table(args.seeds, args.workers)
+    print(text)
+    if args.write:
+        write(text, ROOT / "README.md")
