@@ -216,11 +216,20 @@ def _numbers(plan: Plan, name: str, keep: Ints | None, start: int, stop: int) ->
         flat = flat[keep]
     block = np.asarray(flat, dtype=np.float64, order="F" if vectors and flat.shape[-1] < _FEW else "C")
     if plan.how.zero_one_labels and name == "label":
-        block = np.where(block == 0.0, -1.0, np.where(block == 1.0, 1.0, np.nan))
+        block = _signed(block, _placer(plan, column, start, keep))
     _check_domain(plan, name, block, _placer(plan, column, start, keep))
     if name == "target" and plan.how.label_smoothing:
         return block * (1.0 - plan.how.label_smoothing) + plan.how.label_smoothing / 2.0
     return block
+
+
+def _signed(labels: Array, place: Callable[..., Place]) -> Array:
+    """Labels of 0 and 1 as -1 and 1."""
+    bad = (labels != 0.0) & (labels != 1.0)
+    if bad.any():
+        row = int(np.argmax(bad))
+        raise DataError("domain", f"label must be 0 or 1, not {labels[row]:g}", place=place(row))
+    return 2.0 * labels - 1.0
 
 
 def _check_domain(plan: Plan, name: str, block: Array, place: Callable[..., Place]) -> None:
