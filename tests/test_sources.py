@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +15,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from losscli.errors import DataError, LosscliError
-from losscli.files import open_source
+from losscli.errors import DataError, LosscliError, OutputError
+from losscli.files import create_array, open_source
 from losscli.files.views import View
 
 QUICK = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -105,7 +107,7 @@ def test_a_full_disk_is_told(spooling: Path) -> None:
 
 PEAK = """
 import resource, sys
-from losscli.files import open_source
+from losscli.files import create_array, open_source
 if sys.argv[2] == "base":
     import losscli.files.arrow_csv as arrow
     arrow.installed = lambda: False
@@ -195,3 +197,46 @@ def test_pyarrow_is_put_to_use(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("losscli.files.columns.base", lambda *_: pytest.fail("the base parser was called"))
     source = open_source("-::c,a", stdin=io.BytesIO(b"a,b,c\n1,x,0.1\n2,y,1e-5\n"))
     assert source.array.tolist() == [[0.1, 1], [1e-5, 2]]
+
+
+# --- arrays written piece by piece ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(5,), (4, 3), (), (0, 3)])
+def test_an_array_is_filled_in_on_disk(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    path = tmp_path / "x.npy"
+    path.write_text("old")
+    path.chmod(0o640)
+    values = np.arange(np.prod(shape, dtype=int), dtype=float).reshape(shape)
+    with create_array(path, shape) as array:
+        assert not array.any()
+        if values.size:
+            np.memmap(array.filename, "f8", "r+", array.offset, shape)[...] = values  # as another process would
+        assert path.read_text() == "old"
+    np.testing.assert_array_equal(np.load(path), values)
+    assert path.stat().st_mode & 0o777 == 0o640
+    assert [entry.name for entry in tmp_path.iterdir()] == ["x.npy"]
+
+
+def test_an_array_that_is_not_finished_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "x.npy"
+    path.write_text("old")
+    with pytest.raises(KeyboardInterrupt), create_array(path, (3,)):
+        raise KeyboardInterrupt
+    assert path.read_text() == "old"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["x.npy"]
+    with pytest.raises(OutputError) as caught, create_array(tmp_path / "y.npy", (1 << 58,)):
+        pytest.fail("there is no such disk")
+    assert caught.value.code == "output-write"
+    with pytest.raises(OutputError, match="no such folder"), create_array(tmp_path / "no" / "y.npy", (1,)):
+        pytest.fail("there is no such folder")
+
+
+def test_an_array_goes_through_a_pipe_when_it_is_finished(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor(1) as pool:
+        data = pool.submit(pipe.read_bytes)
+        with create_array(pipe, (3,)) as array:
+            array[:] = [1, 2, 3]
+        assert np.load(io.BytesIO(data.result())).tolist() == [1, 2, 3]

@@ -4,13 +4,14 @@ from losscli.files.bundle import BUNDLES, text_of_arrays, write_arrays
 from losscli.files.choose import gather, open_source
 from losscli.files.formats import FORMATS, Format, write_array
 from losscli.files.source import Source
-from losscli.files.whole import write_whole
+from losscli.files.whole import create_array, write_whole
 
 __all__ = [
     "BUNDLES",
     "FORMATS",
     "Format",
     "Source",
+    "create_array",
     "gather",
     "open_source",
     "text_of_arrays",

@@ -223,4 +223,12 @@ def open_npy(blob: Blob) -> ArrayFile:
 
 def write_npy(stream: BinaryIO, array: Array, columns: Sequence[str]) -> None:  # noqa: ARG001 - the table's signature
     """Write an array as NPY, in C order."""
-    np.lib.format.write_array(stream, np.ascontiguousarray(array).reshape(array.shape), allow_pickle=False)
+    # Not numpy's own, which writes real files through C's stdio and so fails on pipes.
+    write_header(stream, array.dtype, array.shape)
+    stream.write(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+
+
+def write_header(stream: BinaryIO, dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:
+    """Write the header of an array in C order."""
+    form = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(stream, form)

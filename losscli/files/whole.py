@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import secrets
 import stat
@@ -11,7 +12,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
+
 from losscli.errors import OutputError, Place
+from losscli.files.npy import write_header, write_npy
+from losscli.files.source import Array
 
 
 @contextmanager
@@ -29,10 +34,49 @@ def write_whole(path: str | Path) -> Iterator[BinaryIO]:
             with target.open("wb") as stream:
                 yield stream
             return
-        with _replacing(target, mode) as stream:
+        with _replacing(target, mode) as (stream, _):
             yield stream
     except OSError as error:
         raise _failure(str(path), target, error) from error
+
+
+@contextmanager
+def create_array(path: str | Path, shape: tuple[int, ...]) -> Iterator[Array]:
+    """Return float64 zeros to be filled in, mapped: the NPY file at ``path`` if the block ends well, and else nothing.
+
+    The array's ``filename`` is, until then, the temporary file that another process can map as well. A target that is
+    no regular file gets its bytes at the end. Raises OutputError.
+    """
+    target = Path(os.path.realpath(path))
+    try:
+        mode = _mode(target)
+        if mode is not None and not stat.S_ISREG(mode):
+            array = np.zeros(shape)
+            yield array
+            with target.open("wb") as stream:
+                write_npy(stream, array, ())
+            return
+        with _replacing(target, mode) as (stream, temporary):
+            write_header(stream, np.dtype("<f8"), shape)
+            stream.flush()
+            mapped = _mapped(stream, temporary, shape)
+            yield mapped
+            if isinstance(mapped, np.memmap):
+                mapped.flush()
+    except OSError as error:
+        raise _failure(str(path), target, error) from error
+
+
+def _mapped(stream: BinaryIO, temporary: Path, shape: tuple[int, ...]) -> Array:
+    start, size = stream.tell(), 8 * math.prod(shape)
+    if size == 0:
+        return np.zeros(shape)
+    # A hole would be cheaper, but a disk that is full when a page of it is stored to kills the process.
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(stream.fileno(), 0, start + size)
+    else:
+        stream.truncate(start + size)
+    return np.memmap(temporary, "<f8", "r+", start, shape)
 
 
 def _mode(target: Path) -> int | None:
@@ -47,7 +91,7 @@ def _mode(target: Path) -> int | None:
 
 
 @contextmanager
-def _replacing(target: Path, mode: int | None) -> Iterator[BinaryIO]:
+def _replacing(target: Path, mode: int | None) -> Iterator[tuple[BinaryIO, Path]]:
     temporary = target.with_name(f".losscli-{secrets.token_hex(8)}.tmp")
     # os.open, and not tempfile: a new file then gets the mode that the user's umask gives, not 0600.
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o666)
@@ -55,7 +99,7 @@ def _replacing(target: Path, mode: int | None) -> Iterator[BinaryIO]:
         with os.fdopen(handle, "wb") as stream:
             if mode is not None:
                 temporary.chmod(stat.S_IMODE(mode))
-            yield stream
+            yield stream, temporary
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(target)
