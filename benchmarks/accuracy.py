@@ -12,6 +12,7 @@ import math
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +106,7 @@ PEERS: dict[str, dict[tuple[str, str], Values]] = {
         ("poisson", "log-rate"): _torch(
             lambda _, f, prediction, target, full: f.poisson_nll_loss(prediction, target, full=full, reduction="none")
         ),
-        ("cosine", "values"): _torch(lambda _, f, x, y: 1 - f.cosine_similarity(x, y)),
+        ("cosine", "values"): _torch(lambda _, f, x, y: 1 - f.cosine_similarity(x, y, eps=0.0)),
         ("logistic", "values"): _torch(lambda _, f, score, label: f.soft_margin_loss(score, label, reduction="none")),
         ("triplet", "values"): _torch(
             lambda _, f, anchor, positive, negative, **params: f.triplet_margin_loss(
@@ -149,6 +150,8 @@ PEERS: dict[str, dict[tuple[str, str], Values]] = {
 _PACKAGES = {"sklearn": "scikit-learn"}
 # Same formula, other parameters: only the defaults are comparable.
 _DEFAULTS_ONLY = {("optax", "bce"), ("torch", "poisson")}
+# What a soft target means differs.
+_HARD_ONLY = {("optax", "focal")}
 
 
 def installed() -> dict[str, str]:
@@ -180,8 +183,14 @@ def theirs(name: str, library: str, seeds: int) -> float | None:
         for made in _plain(name, seeds) if loss == name else ():
             if made.how.link != link or ((library, loss) in _DEFAULTS_ONLY and made.bound != get(name).bind()):
                 continue
-            with np.errstate(all="ignore"):
-                got = np.asarray(values(module, made.data, made.bound.params), dtype=np.float64)
+            if (library, loss) in _HARD_ONLY:
+                made = replace(made, data={**made.data, "target": np.round(made.data["target"])})
+            try:
+                with np.errstate(all="ignore"):
+                    got = np.asarray(values(module, made.data, made.bound.params), dtype=np.float64)
+            except ValueError:
+                # Parameters that the library refuses, such as a margin of 0.
+                continue
             for entry in measure.entries(made, ["value"]):
                 error = measure.replaced(entry, float(got[entry.index])).units(enough=found or 0.0)
                 found = max(found or 0.0, error)
@@ -192,9 +201,7 @@ def _plain(name: str, seeds: int) -> Iterator[measure.Draw]:
     for seed in range(seeds):
         for scale in measure.SCALES:
             for made in measure.draws(get(name), scale, seed):
-                # Hard labels, no weights, no smoothing: what every library understands alike.
-                hard = all(array.ndim == 1 for key, array in made.data.items() if key == "labels")
-                if hard and made.sample_weight is None and made.how == measure.How(link=made.how.link):
+                if made.plain:
                     yield made
 
 

@@ -77,6 +77,13 @@ class Draw:
     how: How = field(default_factory=How)
     sample_weight: Any = None
 
+    @property
+    def plain(self) -> bool:
+        """Whether labels are hard and nothing is weighed or smoothed: what every library understands alike."""
+        hard = all(array.ndim == 1 for name, array in self.data.items() if name == "labels")
+        weighed = self.sample_weight is not None or self.how.class_weight is not None
+        return hard and not weighed and self.how.label_smoothing == 0.0
+
     def __str__(self) -> str:
         plain = vars(How())
         how = ", ".join(f"{key}={value}" for key, value in vars(self.how).items() if value is not plain[key])
