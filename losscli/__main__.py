@@ -4,12 +4,26 @@ from __future__ import annotations
 
 import sys
 
-from losscli.cli import run
-
 
 def main() -> None:
     """Run the command line and exit with one of the documented codes."""
+    if sys.argv[1:] == ["--version"] and _told_version():
+        return
+    from losscli.cli import run
+
     sys.exit(run(sys.argv[1:]))
+
+
+def _told_version() -> bool:
+    """Whether the version is out, before anything heavy is imported; what goes wrong is left to the guarded way."""
+    from losscli import __version__
+
+    try:
+        sys.stdout.write(f"losscli {__version__}\n")
+        sys.stdout.flush()
+    except (OSError, ValueError, AttributeError):
+        return False
+    return True
 
 
 if __name__ == "__main__":
