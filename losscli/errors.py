@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,10 @@ class LosscliError(Exception):
         self.place = place
         self.hint = hint
 
+    def __reduce__(self) -> Any:
+        # Keyword arguments are lost to the way in which exceptions pickle.
+        return partial(type(self), place=self.place, hint=self.hint), (self.code, self.message)
+
 
 class UsageError(LosscliError):
     """The command itself is wrong: an unknown loss or option, a parameter out of range."""
@@ -44,3 +50,7 @@ class DataError(LosscliError):
 
 class OutputError(LosscliError):
     """A result could not be written."""
+
+
+class ClusterError(LosscliError):
+    """A cluster cannot be reached, was lost, or is not fit for the job: neither the command nor the data are wrong."""

@@ -415,10 +415,11 @@ def test_pickles_are_refused_with_the_conversion(tmp_path: Path, suffix: str) ->
 
 def test_missing_empty_and_unreadable_files(tmp_path: Path) -> None:
     (tmp_path / "logits.csv").write_text("")
+    (tmp_path / "folder").mkdir()
     for name, code, word in [
         ("logit.csv", "file-missing", "logits.csv"),
         ("logits.csv", "file-empty", ""),
-        (".", "file-directory", ""),
+        ("folder", "file-directory", ""),
         ("no/such.csv", "file-missing", ""),
         ("logits.csv/x", "file-missing", ""),
         ("nul\0.csv", "file-missing", ""),

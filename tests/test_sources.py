@@ -5,8 +5,10 @@ from __future__ import annotations
 import gzip
 import io
 import os
+import pickle
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,8 +17,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from losscli.errors import DataError, LosscliError, OutputError
-from losscli.files import create_array, open_source
+from losscli.errors import DataError, LosscliError, OutputError, Place
+from losscli.files import create_array, gather, open_source, write_array
 from losscli.files.views import View
 
 QUICK = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -107,7 +109,7 @@ def test_a_full_disk_is_told(spooling: Path) -> None:
 
 PEAK = """
 import resource, sys
-from losscli.files import create_array, open_source
+from losscli.files import create_array, gather, open_source, write_array
 if sys.argv[2] == "base":
     import losscli.files.arrow_csv as arrow
     arrow.installed = lambda: False
@@ -240,3 +242,156 @@ def test_an_array_goes_through_a_pipe_when_it_is_finished(tmp_path: Path) -> Non
         with create_array(pipe, (3,)) as array:
             array[:] = [1, 2, 3]
         assert np.load(io.BytesIO(data.result())).tolist() == [1, 2, 3]
+
+
+# --- shards ----------------------------------------------------------------------------------------------------------
+
+
+def sharded(folder: Path, suffix: str, table: np.ndarray, cuts: list[int]) -> None:
+    for number, part in enumerate(np.split(table, cuts)):
+        path = folder / f"part-{number}{suffix}"
+        if suffix == ".npz":
+            np.savez(path, x=part)
+        elif suffix == ".csv":
+            write_array(path, part, columns=["a", "b"])
+        else:
+            write_array(path, part)
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".csv", ".json"])
+@pytest.mark.parametrize("spec", ["{}", "{}/part-*", "{}/part-[0-9]*"])
+@pytest.mark.parametrize("small", [64, 1 << 20])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(at=st.one_of(st.slices(20), st.lists(st.integers(-20, 19)).map(lambda at: np.array(at, dtype=int))))
+def test_shards_are_one_long_array(tmp_path: Path, suffix: str, spec: str, small: int, at: slice | np.ndarray) -> None:
+    table = np.random.default_rng(2).normal(size=(20, 2))
+    folder = tmp_path / f"{suffix}{small}{len(spec)}"
+    if not folder.exists():
+        folder.mkdir()
+        sharded(folder, suffix, table, [3, 4, 11])
+        (folder / "_SUCCESS").touch()
+    with pytest.MonkeyPatch.context() as patch:
+        for module in ("shards", "spool"):
+            patch.setattr(f"losscli.files.{module}.SMALL", small)
+        source = open_source(spec.format(folder))
+    array = source.array
+    assert (array.shape, array.dtype, array.ndim, array.size, len(array)) == ((20, 2), table.dtype, 2, 40, 20)
+    np.testing.assert_array_equal(array[at], table[at])
+    np.testing.assert_array_equal(np.asarray(array), table)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(source)).array[at], table[at])
+    place = source.place((4, 1))
+    assert place.file.startswith(str(folder / f"part-2{suffix}"))
+    assert place.line == 2 if suffix == ".csv" else place.index == (0, 1)
+
+
+def test_a_selector_holds_for_every_shard(tmp_path: Path) -> None:
+    sharded(tmp_path, ".csv", np.arange(8.0).reshape(4, 2), [1])
+    source = open_source(f"{tmp_path}/*.csv::b")
+    assert source.array[:].tolist() == [1, 3, 5, 7]
+    assert str(source.place((2,))) == f"{tmp_path}/part-1.csv:3:2"
+    found = gather([str(tmp_path)], ["a", "b"])
+    assert found["a"].array[np.array([3, 0])].tolist() == [6, 0]
+
+
+def test_class_names_may_be_longer_in_later_shards(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("label\ncat\ndog\n")
+    (tmp_path / "b.csv").write_text("label\nelephant\ncat\n")
+    source = open_source(str(tmp_path), text=True)
+    assert source.array[1:3].tolist() == ["dog", "elephant"]
+    assert source.dtype == np.dtype("U8")
+
+
+@pytest.mark.parametrize(
+    ("name", "save", "word"),
+    [
+        ("b.npy", lambda path: np.save(path, np.ones((2, 3))), "(3,)"),
+        ("b.npy", lambda path: np.save(path, np.ones((2, 2), "f4")), "float32"),
+        ("b.npy", lambda path: np.save(path, 1.0), "single number"),
+        ("b.csv", lambda path: path.write_text("1,2\n3,4\n"), "another format"),
+    ],
+)
+def test_a_shard_that_does_not_fit_is_named(
+    tmp_path: Path, name: str, save: Callable[[Path], object], word: str
+) -> None:
+    np.save(tmp_path / "a.npy", np.ones((2, 2)))
+    save(tmp_path / name)
+    with pytest.raises(DataError) as caught:
+        open_source(str(tmp_path))
+    assert caught.value.code == "shards"
+    assert caught.value.place.file == str(tmp_path / name)
+    assert word in caught.value.message
+
+
+def test_shards_with_other_columns_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("x,y\n1,2\n")
+    (tmp_path / "b.csv").write_text("y,x\n1,2\n")
+    with pytest.raises(DataError, match="columns y, x"):
+        open_source(str(tmp_path))
+
+
+def test_a_pattern_that_matches_nothing_and_a_file_called_like_one(tmp_path: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        open_source(f"{tmp_path}/x-*.npy")
+    assert caught.value.code == "file-missing"
+    np.save(tmp_path / "a[1].npy", np.ones(2))
+    assert open_source(f"{tmp_path}/a[1].npy").shape == (2,)
+
+
+# --- sources in other processes ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("spooling")
+def test_a_source_is_pickled_as_the_way_to_open_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    table = np.random.default_rng(3).normal(size=(5000, 3))
+    np.save("x.npy", table)
+    np.savez("x.npz", x=table)
+    write_array("x.csv", table, columns=["a", "b", "c"])
+    for name in ("x.npy", "x.npz::x", "x.csv", "x.csv::a,b,c"):
+        source = open_source(name)
+        data = pickle.dumps(source)
+        assert len(data) < 2000
+        monkeypatch.chdir("/")  # as a worker may have been started anywhere
+        again = pickle.loads(data)
+        monkeypatch.chdir(tmp_path)
+        np.testing.assert_array_equal(again.array, table)
+        assert again.array is pickle.loads(data).array  # opened once
+        assert (again.name, again.columns, again.place((7, 1))) == (source.name, source.columns, source.place((7, 1)))
+
+
+def test_data_from_a_pipe_and_small_arrays_are_pickled_by_value() -> None:
+    source = pickle.loads(pickle.dumps(open_source("-", stdin=io.BytesIO(b"a,b\n1,2\n\n3,4\n"))))
+    assert source.array.tolist() == [[1, 2], [3, 4]]
+    assert str(source.place((1, 0))) == "<stdin>:4:1"
+
+
+def test_an_error_survives_its_way_home() -> None:
+    for kind in (DataError, OutputError):
+        error = pickle.loads(pickle.dumps(kind("a-code", "what", place=Place("x.csv", 3, 2), hint="do")))
+        assert type(error) is kind
+        assert (error.code, error.message, error.place, error.hint) == ("a-code", "what", Place("x.csv", 3, 2), "do")
+        assert str(error) == "what"
+
+
+# --- bfloat16 --------------------------------------------------------------------------------------------------------
+
+
+def halves_of(table: np.ndarray) -> np.ndarray:
+    return (table.astype("f4").view("u4") >> 16).astype("u2")
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz"])
+def test_bfloat16_is_read_when_it_is_said_to_be(tmp_path: Path, suffix: str) -> None:
+    table = np.array([[1.5, -2.0, 0.15625], [np.inf, 3e38, 1e-40]], "f4")
+    table = (table.view("u4") & 0xFFFF0000).view("f4")
+    (np.save if suffix == ".npy" else np.savez)(tmp_path / "x", halves_of(table).view("V2"))
+    path = str(tmp_path / f"x{suffix}")
+    with pytest.raises(DataError, match="bfloat16") as caught:
+        open_source(path)
+    assert "--dtype bf16" in caught.value.hint
+    source = open_source(path, dtype="bf16")
+    assert isinstance(source.array, View)
+    assert source.dtype == np.float32
+    np.testing.assert_array_equal(source.array[1:], table[1:])
+    np.testing.assert_array_equal(source.array[np.array([1, 0])], table[::-1])
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(source)).array[:], table)

@@ -30,6 +30,7 @@ WAYS_OUT = {
     "output-twice": "give each its own file",
     "file-missing": "check the name and the folder it is looked for in",
     "file-directory": "name a file in it",
+    "shards": "files of one source need the same format, columns and kind of numbers",
     "file-unreadable": "check its permissions",
     "file-empty": "write at least one row of data",
     "file-too-large": "save large arrays as .npy",

@@ -4,26 +4,32 @@ from __future__ import annotations
 
 import difflib
 import io
+import math
 import os
+import re
 import stat
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
+
+import numpy as np
 
 from losscli.errors import DataError, Place, UsageError
-from losscli.files.spool import SMALL, Spooled
+from losscli.files.spool import SMALL, Array, Spooled
 
 HEAD = 4096
 STDIN = "<stdin>"
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 
 @dataclass(frozen=True)
 class Blob:
     """Bytes that can be read more than once: a regular file, or what standard input or a pipe gave.
 
-    The latter are ``data`` where they are few, and otherwise ``spooled``.
+    The latter are ``data`` where they are few, and otherwise ``spooled``. ``dtype`` tells what values without a type
+    are: ``bf16``, or nothing.
     """
 
     name: str
@@ -32,6 +38,7 @@ class Blob:
     size: int = 0
     head: bytes = field(default=b"", repr=False)
     spooled: Spooled | None = field(default=None, repr=False)
+    dtype: str = ""
 
     def open(self) -> BinaryIO:
         """Return a fresh stream at byte 0."""
@@ -43,6 +50,19 @@ class Blob:
             return self.path.open("rb")
         except OSError as error:
             raise unreadable(self.name, error) from None
+
+    def array(self, dtype: np.dtype[Any], offset: int, shape: tuple[int, ...], order: Any = "C") -> Array:
+        """Return the bytes from ``offset`` on as an array, mapped where they are in a file."""
+        file = self.path if self.spooled is None else self.spooled.file
+        count = math.prod(shape)
+        if count == 0:
+            return np.empty(shape, dtype)
+        if file is None:
+            return np.frombuffer(self.data, dtype, count, offset).reshape(shape, order=order)
+        try:
+            return np.memmap(file, dtype, "r", offset, shape, order)
+        except (OSError, ValueError) as error:
+            raise DataError("file-unreadable", f"cannot map: {error}", place=Place(self.name)) from None
 
     def read(self, limit: int) -> bytes:
         """All bytes, where a format needs them at once; ``limit`` keeps such a format to the sizes it is good for."""
@@ -80,12 +100,17 @@ def listed(words: Iterable[str], most: int = 12) -> str:
     return ", ".join(words[:most]) + more
 
 
-def open_blob(path: str, stdin: BinaryIO | None = None) -> Blob:
+def is_url(path: str) -> bool:
+    """Whether a path is one of a network, or of another file system that a URL names."""
+    return _URL.match(path) is not None
+
+
+def open_blob(path: str, stdin: BinaryIO | None = None, dtype: str = "") -> Blob:
     """Return the bytes of a path, or of standard input for ``-``."""
     blob = _from_stdin(stdin) if path == "-" else _from_path(path)
     if blob.size == 0:
         raise DataError("file-empty", "the file is empty", place=Place(blob.name))
-    return blob
+    return replace(blob, dtype=dtype)
 
 
 def blob_of(name: str, stream: BinaryIO) -> Blob:
@@ -118,8 +143,6 @@ def _from_path(name: str) -> Blob:
     path = Path(name)
     try:
         info = path.stat()
-        if stat.S_ISDIR(info.st_mode):
-            raise DataError("file-directory", f"{name!r} is a folder, not a file", place=Place(name))
         with path.open("rb") as stream:
             # A pipe, as in <(zcat x.csv.gz), can be read only once and has no size.
             if not stat.S_ISREG(info.st_mode):

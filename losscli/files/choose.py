@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
 
 from losscli.errors import DataError, Place, UsageError
-from losscli.files.blob import did_you_mean, listed, open_blob
+from losscli.files.blob import did_you_mean, is_url, listed, open_blob
 from losscli.files.formats import reader_of
-from losscli.files.source import Container, Source
+from losscli.files.shards import files_of, open_shards
+from losscli.files.source import Array, Container, Source
+from losscli.files.views import View
 
 
 def _parse(spec: str) -> tuple[str, str | None]:
@@ -30,19 +34,59 @@ def _exists(spec: str) -> bool:
         return False
 
 
-def _container(path: str, stdin: BinaryIO | None) -> Container:
-    blob = open_blob(path, stdin)
-    return reader_of(blob)(blob)
+@dataclass(frozen=True)
+class Origin:
+    """How a source was opened, so that another process can open it again."""
+
+    folder: str
+    path: str
+    selector: str | None
+    text: bool
+    dtype: str
+
+    def __call__(self) -> Array | View:
+        """Return the array, opened once per process."""
+        return _opened(self)
 
 
-def open_source(spec: str, *, text: bool = False, stdin: BinaryIO | None = None) -> Source:
+@lru_cache(maxsize=64)
+def _opened(origin: Origin) -> Array | View:
+    path = origin.path if is_url(origin.path) else str(Path(origin.folder, origin.path))
+    return _Opened(path, origin.dtype).source(origin.selector, text=origin.text).array
+
+
+class _Opened:
+    """A file, or several as one: its container, and the sources in it."""
+
+    def __init__(self, path: str, dtype: str, stdin: BinaryIO | None = None) -> None:
+        self.path = path
+        self.dtype = dtype
+        files = None if path == "-" or is_url(path) else files_of(path)
+        if files is None:
+            blob = open_blob(path, stdin, dtype)
+            self.again = blob.path is not None or is_url(path)
+            self.container: Container = reader_of(blob)(blob)
+        else:
+            self.again = True
+            self.container = open_shards(path, files, dtype)
+
+    def source(self, selector: str | None, *, text: bool) -> Source:
+        """The whole, or the part that a selector names."""
+        container = self.container
+        source = container.whole(text=text) if selector is None else container.select(selector, text=text)
+        origin = Origin(str(Path.cwd()), self.path, selector, text, self.dtype)
+        return replace(source, origin=origin) if self.again else source
+
+
+def open_source(spec: str, *, text: bool = False, stdin: BinaryIO | None = None, dtype: str = "") -> Source:
     """Return the source that ``PATH``, ``PATH::SELECTOR``, ``-`` or ``-::SELECTOR`` names.
 
-    ``text`` allows class names: a column of words is then read as a unicode array. Raises DataError and UsageError.
+    PATH may be a folder or a pattern: files of one format, one after the other in sorted order. ``text`` allows class
+    names: a column of words is then read as a unicode array. ``dtype`` ``bf16`` tells what values of two bytes
+    without a type are. Raises DataError and UsageError.
     """
     path, selector = _parse(spec)
-    container = _container(path, stdin)
-    return container.whole(text=text) if selector is None else container.select(selector, text=text)
+    return _Opened(path, dtype, stdin).source(selector, text=text)
 
 
 def gather(
@@ -52,6 +96,7 @@ def gather(
     optional: Sequence[str] = (),
     text: Collection[str] = (),
     stdin: BinaryIO | None = None,
+    dtype: str = "",
 ) -> dict[str, Source]:
     """Return the sources of the inputs ``names``: one spec for each, in order, or one container that names them.
 
@@ -65,30 +110,39 @@ def gather(
             "stdin-twice", "'-' stands twice, and standard input can be read once", hint="put one of them in a file"
         )
     if len(specs) == 1 and required:
-        return _from_one(specs[0], required, inputs, text, stdin)
+        return _from_one(specs[0], required, inputs, text, stdin, dtype)
     if not len(required) <= len(specs) <= len(inputs):
         raise _count_error(len(specs), required, optional)
-    return {name: open_source(spec, text=name in text, stdin=stdin) for name, spec in zip(inputs, specs, strict=False)}
+    return {
+        name: open_source(spec, text=name in text, stdin=stdin, dtype=dtype)
+        for name, spec in zip(inputs, specs, strict=False)
+    }
 
 
 def _from_one(
-    spec: str, required: Sequence[str], inputs: Sequence[str], text: Collection[str], stdin: BinaryIO | None
+    spec: str,
+    required: Sequence[str],
+    inputs: Sequence[str],
+    text: Collection[str],
+    stdin: BinaryIO | None,
+    dtype: str,
 ) -> dict[str, Source]:
     path, selector = _parse(spec)
     if selector is not None:
         if len(required) > 1:
             raise _count_error(1, required, inputs[len(required) :])
-        return {required[0]: open_source(spec, text=required[0] in text, stdin=stdin)}
-    container = _container(path, stdin)
+        return {required[0]: open_source(spec, text=required[0] in text, stdin=stdin, dtype=dtype)}
+    opened = _Opened(path, dtype, stdin)
+    container = opened.container
     found = {name: selector for name in inputs if (selector := container.find(name)) is not None}
     if len(required) == 1 and required[0] not in found:
-        return {required[0]: container.whole(text=required[0] in text)}
+        return {required[0]: opened.source(None, text=required[0] in text)}
     if not container.keys:
         raise _count_error(1, required, inputs[len(required) :])
     for name in required:
         if name not in found:
             raise _key_error(path, name, required, container.keys)
-    return {name: container.select(selector, text=name in text) for name, selector in found.items()}
+    return {name: opened.source(selector, text=name in text) for name, selector in found.items()}
 
 
 def _key_error(path: str, name: str, required: Sequence[str], keys: Sequence[str]) -> DataError:

@@ -6,14 +6,14 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import IO, Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 
 from losscli.errors import DataError, Place
 from losscli.files.blob import Blob
 from losscli.files.source import Array, Source
+from losscli.files.views import Bfloat16
 
 MAGIC = b"\x93NUMPY"
 # numpy's own default for max_header_size; a longer header belongs to a record type, which is not read anyway.
@@ -32,12 +32,16 @@ _PICKLE_HINT = "convert it once: np.save('new.npy', np.array(old.tolist(), dtype
 
 @dataclass(frozen=True)
 class Header:
-    """What an NPY header declares, and the byte at which the numbers start."""
+    """What an NPY header declares, and the byte at which the numbers start.
+
+    ``halves`` says that the numbers, of two bytes without a type, are bfloat16.
+    """
 
     dtype: np.dtype[Any]
     fortran: bool
     shape: tuple[int, ...]
     offset: int
+    halves: bool = False
 
     @property
     def nbytes(self) -> int:
@@ -47,17 +51,23 @@ class Header:
     def array(self, data: bytes | memoryview) -> Array:
         """Return the array over bytes that start with the numbers."""
         flat = np.frombuffer(data[: self.nbytes], self.dtype, math.prod(self.shape))
-        return flat.reshape(self.shape, order="F" if self.fortran else "C")
+        return flat.reshape(self.shape, order=self.order)
 
-    def mapped(self, file: Path | IO[bytes], offset: int) -> Array:
-        """Return the array over a file in which the numbers start at ``offset``."""
-        return np.memmap(file, self.dtype, "r", offset, self.shape, "F" if self.fortran else "C")
+    @property
+    def order(self) -> Literal["F", "C"]:
+        """Which axis varies fastest."""
+        return "F" if self.fortran else "C"
+
+    def typed(self, array: Array) -> Array | Bfloat16:
+        """Return the stored numbers as what they mean."""
+        return Bfloat16(array) if self.halves else array
 
 
-def read_header(stream: BinaryIO, name: str) -> Header:
+def read_header(stream: BinaryIO, name: str, as_type: str = "") -> Header:
     """Return the header of an NPY stream, read without evaluating it as Python.
 
-    Raises DataError for anything but plain numbers or text.
+    ``as_type`` tells what two bytes without a type are: bf16, or nothing. Raises DataError for anything but plain
+    numbers or text.
     """
     start = stream.read(8)
     if start[:6] != MAGIC:
@@ -72,8 +82,10 @@ def read_header(stream: BinaryIO, name: str) -> Header:
     if len(raw) < length:
         raise _bad(name, "the file ends within its header")
     fields = _fields(raw.decode("latin-1"), name)
-    dtype = _dtype(fields["descr"], name)
-    return Header(dtype, fields["fortran_order"] == "True", _shape(fields["shape"], dtype, name), 8 + prefix + length)
+    halves = as_type == "bf16" and re.fullmatch(r"[<|]?V2", fields["descr"]) is not None
+    dtype = np.dtype("<u2") if halves else _dtype(fields["descr"], name)
+    shape = _shape(fields["shape"], dtype, name)
+    return Header(dtype, fields["fortran_order"] == "True", shape, 8 + prefix + length, halves)
 
 
 def _fields(text: str, name: str) -> dict[str, str]:
@@ -119,7 +131,7 @@ def _dtype(descr: str, name: str) -> np.dtype[Any]:
             "npy-dtype",
             "two-byte values without a type (V2): bfloat16, as NumPy saves it",
             place=Place(name),
-            hint="save float32, which holds every bfloat16 exactly: np.save(path, array.astype('float32'))",
+            hint="--dtype bf16 reads them as what they are",
         )
     if dtype.kind == "c":
         raise DataError(
@@ -200,20 +212,11 @@ class ArrayFile:
         """Return the array, memory-mapped where the bytes are in a file."""
         blob = self.blob
         with blob.open() as stream:
-            header = read_header(stream, blob.name)
+            header = read_header(stream, blob.name, blob.dtype)
         if blob.size < header.offset + header.nbytes:
             raise truncated(blob.name, header.nbytes, blob.size - header.offset)
-        return Source(blob.name, numeric(_load(blob, header), blob.name, text=text))
-
-
-def _load(blob: Blob, header: Header) -> Array:
-    file = blob.path if blob.spooled is None else blob.spooled.file
-    if file is None or header.nbytes == 0:
-        return header.array(memoryview(blob.data)[header.offset :])
-    try:
-        return header.mapped(file, header.offset)
-    except (OSError, ValueError) as error:
-        raise DataError("file-unreadable", f"cannot map: {error}", place=Place(blob.name)) from None
+        array = blob.array(header.dtype, header.offset, header.shape, header.order)
+        return Source(blob.name, header.typed(numeric(array, blob.name, text=text)))
 
 
 def open_npy(blob: Blob) -> ArrayFile:

@@ -61,14 +61,14 @@ class Archive:
         with self.blob.open() as stream:
             try:
                 with zipfile.ZipFile(stream) as archive, archive.open(self.members[selector]) as member:
-                    array = _member(member, self.members[selector].file_size, name)  # type: ignore[arg-type]
+                    header = read_header(member, name, self.blob.dtype)  # type: ignore[arg-type]
+                    array = _numbers(member, header, self.members[selector].file_size, name)  # type: ignore[arg-type]
             except _DAMAGE as error:
                 raise _damaged(name, error) from None
-        return Source(name, numeric(array, name, text=text))
+        return Source(name, header.typed(numeric(array, name, text=text)))
 
 
-def _member(member: BinaryIO, size: int, name: str) -> Array:
-    header = read_header(member, name)
+def _numbers(member: BinaryIO, header: Header, size: int, name: str) -> Array:
     if size < header.offset + header.nbytes:
         raise truncated(name, header.nbytes, size - header.offset)
     if header.nbytes > SMALL:
@@ -85,7 +85,7 @@ def _spooled(member: BinaryIO, header: Header, name: str) -> Array:
     spooled = Spooled(name, member.read(SMALL), member)
     if spooled.size != header.nbytes:
         raise truncated(name, header.nbytes, spooled.size)
-    return header.mapped(spooled.file, 0)
+    return Blob(name, spooled=spooled).array(header.dtype, 0, header.shape, header.order)
 
 
 def _damaged(name: str, error: Exception) -> DataError:

@@ -22,13 +22,21 @@ class Source:
     ``name`` is what the user wrote (``<stdin>`` for ``-``), ``array`` is numeric, boolean or, where text was allowed,
     of a unicode dtype; it may be memory-mapped and read-only, or a view that is worked out where it is sliced: only a
     slice of it, or rows at indices, is sure to fit in memory. ``columns`` are the header names of the last axis of a
-    two-dimensional table.
+    two-dimensional table. ``origin`` opens the array again, in any process.
     """
 
     name: str
     array: Array | View
     columns: tuple[str, ...] = ()
     locate: Callable[[tuple[int, ...]], Place] | None = field(default=None, repr=False)
+    origin: Callable[[], Array | View] | None = field(default=None, repr=False)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # What lies in a file is opened again by who reads it: a map would be pickled as all of its numbers.
+        if self.origin is not None and type(self.array) is not np.ndarray:
+            return _reopened, (self.name, self.columns, self.locate, self.origin)
+        array = self.array if isinstance(self.array, View) else np.asarray(self.array)
+        return Source, (self.name, array, self.columns, self.locate, self.origin)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -48,6 +56,15 @@ class Source:
         """Where the number at ``index`` stands: file, line and field for text formats, file and index for arrays."""
         index = tuple(int(i) for i in index)
         return Place(self.name, index=index) if self.locate is None else self.locate(index)
+
+
+def _reopened(
+    name: str,
+    columns: tuple[str, ...],
+    locate: Callable[[tuple[int, ...]], Place] | None,
+    origin: Callable[[], Array | View],
+) -> Source:
+    return Source(name, origin(), columns, locate, origin)
 
 
 class Container(Protocol):

@@ -46,11 +46,12 @@ def no_room(name: str, error: OSError) -> DataError:
 class Spool:
     """An array that grows along its first axis, of ``dtype``, with rows of shape ``inner``."""
 
-    def __init__(self, name: str, dtype: npt.DTypeLike, inner: tuple[int, ...] = ()) -> None:
+    def __init__(self, name: str, dtype: npt.DTypeLike, inner: tuple[int, ...] = (), small: int | None = None) -> None:
         self.name = name
         self.dtype: np.dtype[Any] = np.dtype(dtype)
         self.inner = inner
         self.rows = 0
+        self._small = SMALL if small is None else small
         self._blocks: list[Array] = []
         self._held = 0
         self._file: IO[bytes] | None = None
@@ -66,7 +67,7 @@ class Spool:
             return
         self._blocks.append(block)
         self._held += block.nbytes
-        if self._held > SMALL:
+        if self._held > self._small:
             self._file = temporary(self.name, self)
             for held in self._blocks:
                 self._write(held)
@@ -152,3 +153,12 @@ class Spooled:
     def open(self) -> BinaryIO:
         """Return a fresh stream at byte 0."""
         return io.BufferedReader(Window(self), _PIECE)
+
+
+def on_disk(name: str, array: Any) -> Any:
+    """Return an array in memory as one that is mapped; anything else is it already."""
+    if type(array) is not np.ndarray or array.nbytes == 0:
+        return array
+    spool = Spool(name, array.dtype, array.shape[1:], small=-1)
+    spool.append(array)
+    return spool.finish()
