@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 import os
 import pickle
 import subprocess
@@ -17,6 +18,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from losscli.cli import run
 from losscli.errors import DataError, LosscliError, OutputError, Place
 from losscli.files import create_array, gather, open_source, write_array
 from losscli.files.views import View
@@ -307,7 +309,7 @@ def test_class_names_may_be_longer_in_later_shards(tmp_path: Path) -> None:
         ("b.npy", lambda path: np.save(path, np.ones((2, 3))), "(3,)"),
         ("b.npy", lambda path: np.save(path, np.ones((2, 2), "f4")), "float32"),
         ("b.npy", lambda path: np.save(path, 1.0), "single number"),
-        ("b.csv", lambda path: path.write_text("1,2\n3,4\n"), "another format"),
+        ("c.csv", lambda path: path.write_text("1,2\n3,4\n"), "another format"),
     ],
 )
 def test_a_shard_that_does_not_fit_is_named(
@@ -316,10 +318,18 @@ def test_a_shard_that_does_not_fit_is_named(
     np.save(tmp_path / "a.npy", np.ones((2, 2)))
     save(tmp_path / name)
     with pytest.raises(DataError) as caught:
-        open_source(str(tmp_path))
+        open_source(f"{tmp_path}/*")
     assert caught.value.code == "shards"
     assert caught.value.place.file == str(tmp_path / name)
     assert word in caught.value.message
+
+
+def test_a_folder_of_this_and_that_is_no_source(tmp_path: Path) -> None:
+    for name in ("a.csv", "b.npy"):
+        write_array(tmp_path / name, np.ones(2))
+    with pytest.raises(DataError, match="is a folder of files of more than one format") as caught:
+        open_source(str(tmp_path))
+    assert caught.value.code == "file-directory"
 
 
 def test_shards_with_other_columns_are_refused(tmp_path: Path) -> None:
@@ -395,3 +405,80 @@ def test_bfloat16_is_read_when_it_is_said_to_be(tmp_path: Path, suffix: str) -> 
     np.testing.assert_array_equal(source.array[1:], table[1:])
     np.testing.assert_array_equal(source.array[np.array([1, 0])], table[::-1])
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(source)).array[:], table)
+
+
+# --- safetensors ------------------------------------------------------------------------------------------------------
+
+
+def tensors(header: object, data: bytes = b"", *, length: int | None = None) -> bytes:
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return (len(text) if length is None else length).to_bytes(8, "little") + text + data
+
+
+@pytest.mark.parametrize("kind", ["?", "u1", "i1", "i2", "i4", "i8", "u8", "f2", "f4", "f8"])
+def test_what_safetensors_writes_is_mapped(tmp_path: Path, kind: str) -> None:
+    written = pytest.importorskip("safetensors.numpy")
+    table = np.arange(12).reshape(4, 3).astype(kind)
+    written.save_file({"logits": table, "label": np.arange(4)}, tmp_path / "x.safetensors", {"made": "by hand"})
+    found = gather([str(tmp_path / "x.safetensors")], ["logits", "label"])
+    assert is_mapped(found["logits"].array)
+    assert found["logits"].dtype == table.dtype
+    np.testing.assert_array_equal(found["logits"].array, table)
+    piped = open_source("-::label", stdin=io.BytesIO((tmp_path / "x.safetensors").read_bytes()))
+    assert piped.array.tolist() == [0, 1, 2, 3]
+    with pytest.raises(DataError, match="no tensor 'lable'"):
+        open_source(f"{tmp_path}/x.safetensors::lable")
+
+
+def test_bfloat16_tensors_are_widened_slice_by_slice(tmp_path: Path) -> None:
+    table = np.array([[1.5, -2.0], [0.0, -0.0], [np.nan, 1e-39]], "f4")
+    table = (table.view("u4") & 0xFFFF0000).view("f4")
+    header = {"x": {"dtype": "BF16", "shape": [3, 2], "data_offsets": [0, 12]}}
+    (tmp_path / "x.safetensors").write_bytes(tensors(header, halves_of(table).tobytes()))
+    source = open_source(str(tmp_path / "x.safetensors"))
+    assert isinstance(source.array, View)
+    np.testing.assert_array_equal(source.array[1:3].view("u4"), table[1:3].view("u4"))
+
+
+ENTRY = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
+
+
+@pytest.mark.parametrize(
+    ("data", "word"),
+    [
+        (tensors({"a": ENTRY}, bytes(7)), "7 for them"),
+        (tensors({"a": ENTRY}, bytes(9)), "9 for them"),
+        (tensors({"a": ENTRY, "b": {**ENTRY, "data_offsets": [4, 12]}}, bytes(12)), "starts at byte 4"),
+        (tensors({"a": ENTRY, "b": {**ENTRY, "data_offsets": [9, 17]}}, bytes(17)), "starts at byte 9"),
+        (tensors({"a": {**ENTRY, "shape": [3]}}, bytes(8)), "8 bytes for shape"),
+        (tensors({"a": {**ENTRY, "shape": [-2]}}, bytes(8)), "damaged"),
+        (tensors({"a": {**ENTRY, "shape": [1.5]}}, bytes(8)), "damaged"),
+        (tensors({"a": {"dtype": "F32"}}, bytes(8)), "damaged"),
+        (tensors({"a": 3}), "damaged"),
+        (tensors([1]), "no JSON object"),
+        (tensors(b"{" * 100_000), "no JSON"),
+        (tensors(b'{"a": 1, "a": 1}'), "twice"),
+        (tensors({}, length=1 << 60), "claims"),
+        (tensors({}, length=100), "claims"),
+        (b"abc", "claims"),
+    ],
+)
+def test_damaged_tensors_are_refused(tmp_path: Path, data: bytes, word: str) -> None:
+    (tmp_path / "x.safetensors").write_bytes(data)
+    with pytest.raises(DataError, match=word) as caught:
+        open_source(f"{tmp_path}/x.safetensors::a")
+    assert caught.value.code == "safetensors-header"
+
+
+def test_numbers_that_numpy_does_not_have_are_refused_by_name(tmp_path: Path) -> None:
+    header = {"a": {"dtype": "F8_E4M3", "shape": [2], "data_offsets": [0, 2]}}
+    (tmp_path / "x.safetensors").write_bytes(tensors(header, bytes(2)))
+    with pytest.raises(DataError, match="F8_E4M3"):
+        open_source(str(tmp_path / "x.safetensors"))
+
+
+def test_bfloat16_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.save(tmp_path / "p.npy", halves_of(np.array([1.0, 3.0])).view("V2"))
+    np.save(tmp_path / "t.npy", np.array([0.0, 1.0]))
+    assert run(["compute", "mse", str(tmp_path / "p.npy"), str(tmp_path / "t.npy"), "--dtype", "bf16", "-q"]) == 0
+    assert capsys.readouterr().out.split() == ["2.5"]

@@ -44,13 +44,15 @@ def losses_of(words: Sequence[str]) -> dict[str, Loss]:
     return {words[0]: get(words[0])} if words and not words[0].startswith("-") else dict(catalogue())
 
 
-def read_inputs(signature: Signature, data: Sequence[str], *aside: str | None) -> dict[str, Source]:
+def read_inputs(
+    signature: Signature, data: Sequence[str], options: Mapping[str, Any], *aside: str | None
+) -> dict[str, Source]:
     """The sources of a loss's inputs; ``aside`` are the specs of weights and masks, which share standard input."""
     if sum(spec is not None and spec.partition("::")[0] == "-" for spec in (*data, *aside)) > 1:
         message = "'-' stands twice, and standard input can be read once"
         raise UsageError("stdin-twice", message, hint="put one of them in a file")
     text = [entry.name for entry in signature.inputs if _may_be_text(entry.name, signature)]
-    return gather(list(data), signature.names, text=text)
+    return gather(list(data), signature.names, text=text, dtype=options.get("dtype") or "")
 
 
 def _may_be_text(name: str, signature: Signature) -> bool:

@@ -62,7 +62,7 @@ def _gradcheck(
 ) -> None:
     check = gradcheck(
         loss.bind(**params),
-        data=read_inputs(loss.reads, data, *aside_of(options)) if data else None,
+        data=read_inputs(loss.reads, data, options, *aside_of(options)) if data else None,
         how=how_of(loss.reads, options),
         sample_weight=source_of(options.get("sample_weight")),
         mask=source_of(options.get("mask")),

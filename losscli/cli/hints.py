@@ -54,6 +54,8 @@ WAYS_OUT = {
     "npz-damaged": "save or download the file again",
     "npz-key": "save arrays by name with numpy.savez",
     "npz-bomb": "save large arrays as .npy",
+    "safetensors-header": "save or download the file again",
+    "safetensors-dtype": "save it as F32, which holds every F8 and BF16 exactly",
     "json-parse": "check the file at that line",
     "json-value": "write each key once, and numbers that a double holds",
     "json-number": "write numbers, in lists of lists",

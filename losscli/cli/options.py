@@ -137,6 +137,7 @@ def shared(signature: Signature) -> list[Option]:
         text = f"What {signature.names[0]} holds."
         links = tuple(signature.links)
         known.append(Option("link", str, signature.default_link, text, words=("--from",), choices=links))
+    known.append(Option("dtype", str, None, "What two bytes without a type are in NPY files.", choices=("bf16",)))
     return known
 
 

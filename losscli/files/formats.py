@@ -17,6 +17,7 @@ from losscli.files.delimited import open_table, write_table
 from losscli.files.dialect import GZIP
 from losscli.files.json_data import open_json, write_json
 from losscli.files.npz import open_npz
+from losscli.files.safetensors_data import open_safetensors
 from losscli.files.source import Array, Container
 from losscli.files.whole import write_whole
 from losscli.files.yaml_data import open_yaml
@@ -66,6 +67,8 @@ FORMATS: tuple[Format, ...] = (
     Format("NPZ", (".npz",), re.compile(rb"PK(\x03\x04|\x05\x06)"), open_npz),
     Format("CSV (gzipped)", (".csv.gz",), re.compile(re.escape(GZIP)), open_table, _write_csv_gz),
     Format("TSV (gzipped)", (".tsv.gz",), _NEVER, open_table, _write_tsv_gz),
+    # The length of the header, which is far below 2**32, and its JSON.
+    Format("safetensors", (".safetensors",), re.compile(rb"[^\0].{3}\0{4}\{", re.DOTALL), open_safetensors),
     Format("JSON", (".json",), re.compile(rb"(\xef\xbb\xbf)?\s*[\[{]"), open_json, write_json),
     Format(
         "YAML",

@@ -123,7 +123,15 @@ def open_shards(path: str, files: Sequence[str], dtype: str) -> ShardSet:
         blob = open_blob(name, dtype=dtype)
         mine = reader_of(blob)
         if mine is not (reader := reader or mine):
-            message = f"it is of another format than {files[0]}"
-            raise DataError("shards", message, place=Place(name), hint="choose files of one format: 'folder/*.npy'")
+            raise _mixed(path, files[0], name)
         parts.append(mine(blob))
     return ShardSet(path, tuple(parts), tuple(files))
+
+
+def _mixed(path: str, first: str, other: str) -> DataError:
+    hint = "choose files of one format: 'folder/*.npy'"
+    if Path(path).is_dir():
+        # Most who name such a folder do not mean shards.
+        message = f"{path!r} is a folder of files of more than one format: {first}, {other}"
+        return DataError("file-directory", message, place=Place(path), hint=hint)
+    return DataError("shards", f"it is of another format than {first}", place=Place(other), hint=hint)
