@@ -215,7 +215,7 @@ def table(seeds: int, workers: int) -> str:
     with ProcessPoolExecutor(workers) as pool:
         own = list(pool.map(ours, losses, [seeds] * len(losses)))
     peers = {library: [theirs(name, library, seeds) for name in losses] for library in libraries}
-    heads = ["loss", *measure.KINDS, "values of others"]
+    heads = ["loss", "value", "gradient", "Hessian", "values of others"]
     lines = [" | ".join(heads), " | ".join(["---", *["---:"] * len(measure.KINDS), "---"])]
     for at, name in enumerate(losses):
         others = ((library, found[at]) for library, found in peers.items())
@@ -232,9 +232,8 @@ def _about(libraries: Mapping[str, str], seeds: int) -> list[str]:
         f"Worst errors beside the printed formula at 50 digits, on inputs of the scales {scales}, over {seeds} draws",
         "of the parameters, every way of giving the inputs, hard, soft and smoothed labels, weights, and inputs that",
         "nearly coincide. One unit is 2⁻⁵² · |q| · (1 + κ): what rounding the result and every input moves a number q",
-        "by; κ is its",
-        f"condition number. The tests hold values and gradients to {measure.BOUND:g} units and Hessians to",
-        f"{measure.HESSIAN_BOUND:g}. Others, on the same draws in float64: {versions}"
+        f"by; κ is its condition number. The tests hold values and gradients to {measure.BOUND:g} units, Hessians to",
+        f"{measure.HESSIAN_BOUND:g}. Others, on the same plain draws in float64: {versions}"
         + (f"; not installed: {', '.join(missing)}." if missing else "."),
     ]
 

@@ -114,15 +114,21 @@ def draws(loss: Loss, scale: float, seed: int, *, rows: int = ROWS) -> Iterator[
         if "sample-weight" in reads.options and not Witness(Draw(bound, data, How(link=link))).oracle.pooled:
             yield Draw(bound, data, How(link=link), rng.uniform(0.2, 3.0, rows))
         if len(reads.differentiable) > 1:
-            yield Draw(bound, _close(data, reads.differentiable, rng), How(link=link))
+            yield Draw(
+                bound,
+                _close(data, reads.differentiable, rng, bool(reads.domain(reads.names[0], link).sums)),
+                How(link=link),
+            )
 
 
-def _close(data: Data, names: Sequence[str], rng: np.random.Generator) -> Data:
+def _close(data: Data, names: Sequence[str], rng: np.random.Generator, distributions: bool) -> Data:
     """Inputs that nearly coincide: where differences, angles and divergences lose their digits."""
     first = data[names[0]]
-    near = {name: first * (1.0 + 1e-6 * rng.normal(size=first.shape)) for name in names[1:]}
+    second = first * (1.0 + 1e-6 * rng.normal(size=first.shape))
+    if distributions:
+        second = second / second.sum(axis=1, keepdims=True)
     # Of three vectors, one pair is close and its distance to the third is not.
-    return {**data, **dict(list(near.items())[:1])}
+    return {**data, names[1]: second}
 
 
 @dataclass(frozen=True)
