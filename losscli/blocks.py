@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -48,12 +50,15 @@ class Work:
     def __call__(self, span: Span) -> Part:
         """The block's part of the answer."""
         with np.errstate(all="ignore"):
-            table = arrange(self.plan, *span)
+            table = arrange(self.plan, *span, trusting=True)
             fold = folded(self.plan, table)
             kernel = self.bound(*fold.variables)
             if isinstance(kernel, Pooled):
                 return self._pooled(span, table, fold, kernel)
             value = fold.combine(kernel.value) if fold.combine else kernel.value
+            if not math.isfinite(value.sum()):
+                # An infinite loss may be the truth; a number outside its domain may be behind it, and is refused.
+                arrange(self.plan, *span)
             weighing = table.weighing
             # A row of weight zero counts for nothing, even where its loss is infinite.
             weight = weighing.weight
@@ -126,13 +131,13 @@ class Work:
         gradient, hessian, wants = self.outputs.gradient, self.outputs.hessian, self.wants
         if gradient is None and hessian is None:
             return
-        first = _scaled(kernel.grad(), weighing.weight, self.scale)
+        first = Scaled(kernel.grad(), weighing.weight, self.scale)
         if gradient is not None:
             self._scatter(wants.grad, gradient, span, weighing, fold.gradient(first, wants.grad))
         if hessian is not None:
             if kernel.hess is None:
                 raise UsageError("hessian-none", f"{self.bound.loss.name} has no diagonal Hessian")
-            second = _scaled(kernel.hess(), weighing.weight, self.scale)
+            second = Scaled(kernel.hess(), weighing.weight, self.scale)
             self._scatter(wants.hess, hessian, span, weighing, fold.hessian(first, second, wants.hess))
 
     def _scatter(self, name: str, target: Writable, span: Span, weighing: Weighing, rows: Array) -> None:
@@ -178,12 +183,23 @@ def folded(plan: Plan, table: Table) -> Fold:
     return plan.signature.links[plan.link].fold(*table.arrays)
 
 
-def _scaled(slope: Slope, weight: Array | None, scale: float) -> tuple[Array, ...]:
-    """Partials as a tuple, times each row's weight and the reduction's factor: cheaper before the chain rule."""
-    partials = slope if isinstance(slope, tuple) else (slope,)
-    if weight is None and scale == 1.0:
-        return partials
-    if weight is None:
-        return tuple(a * scale for a in partials)
-    factor = weight * scale
-    return tuple(a * (factor[:, None] if a.ndim > 1 else factor) for a in partials)
+class Scaled(Sequence[Array]):
+    """Partials times each row's weight and the reduction's factor: one multiplication each, when it is asked for.
+
+    That is before the chain rule, where rows are shorter.
+    """
+
+    def __init__(self, slope: Slope, weight: Array | None, scale: float) -> None:
+        self.partials = slope if isinstance(slope, tuple) else (slope,)
+        self.factor = (
+            None if weight is None and scale == 1.0 else np.asarray(scale if weight is None else weight * scale)
+        )
+
+    def __len__(self) -> int:
+        return len(self.partials)
+
+    def __getitem__(self, at: Any) -> Any:
+        own = self.partials[at]
+        if self.factor is None:
+            return own
+        return own * (self.factor[:, None] if self.factor.ndim and own.ndim > 1 else self.factor)

@@ -6,7 +6,7 @@ few variables its kernels are written in and carries derivatives back by the cha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -17,7 +17,7 @@ Array = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.intp]
 Layout = Literal["elements", "rows", "classes", "groups"]
-Partials = tuple[Array, ...]
+Partials = Sequence[Array]
 
 # Probabilities printed with four decimals miss 1 by up to C · 5e-5: what is refused must be a mistake.
 _SUM_TOLERANCE = 1e-3
@@ -51,14 +51,15 @@ class Domain:
         """Whether every entry is in the set and every row adds up: passes without temporaries when all is well."""
         if not x.size:
             return True
-        if self.members or (self.infinite and not self.sums and np.isneginf(x.min())):
-            entries = not self.outside(x).any()
-        else:
-            # NaN comes through min and max, and fails both comparisons.
-            lowest, highest = x.min(), x.max()
-            entries = bool(self.low <= lowest and highest <= self.high)
-            entries = entries and (self.infinite or bool(np.isfinite(lowest) and np.isfinite(highest)))
-        return entries and not self.bad_rows(x).any()
+        if self.members:
+            return not self.outside(x).any()
+        # NaN comes through min and max, and fails both comparisons.
+        lowest, highest = x.min(), x.max()
+        if not (self.low <= lowest and highest <= self.high):
+            return False
+        if np.isfinite(lowest) and np.isfinite(highest) and not self.sums:
+            return True
+        return self.infinite | bool(np.isfinite(lowest) and np.isfinite(highest)) and not self.bad_rows(x).any()
 
     def row_sums(self, x: Array) -> Array:
         """What each row adds up to, where the domain demands one."""
@@ -162,12 +163,15 @@ class Fold:
 class Link:
     """One way of giving a family its inputs: as logits, as probabilities, ...
 
-    ``where`` defines the variables of the printed formulas in terms of the inputs; formula.py runs it.
+    ``where`` defines the variables of the printed formulas in terms of the inputs; formula.py runs it. ``reveals``:
+    an entry of the first input that is outside its domain makes its row's loss infinite or NaN, so that nobody need
+    look for one before a loss is.
     """
 
     fold: Callable[..., Fold]
     where: tuple[tuple[str, str], ...] = ()
     domains: Mapping[str, Domain] = field(default_factory=dict)
+    reveals: bool = False
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@ LIKELIHOOD = Signature(
     (Input("logits", inputs.LOGIT, differentiable=True, help="one score per class (N, C, ...)"), _LABELS),
     "classes",
     {
-        "logits": Link(folds.likelihood_logits, (("p", "exp(logits[y])/sum(exp(z) for z in logits)"),)),
+        "logits": Link(folds.likelihood_logits, (("p", "exp(logits[y])/sum(exp(z) for z in logits)"),), reveals=True),
         "log-probs": Link(folds.likelihood_log_probs, (("p", "exp(logits[y])"),), {"logits": inputs.LOG_PROBABILITY}),
         "probs": Link(folds.likelihood_probs, (("p", "logits[y]"),), {"logits": inputs.SIMPLEX}),
     },

@@ -30,7 +30,7 @@ _LOG_COSH_SEAM = 2.0
 
 def softplus(z: Array) -> Array:
     """log(1 + e^z)."""
-    return np.log1p(np.exp(-np.abs(z))) + np.maximum(z, 0.0)
+    return np.log1p(np.exp(-np.abs(z))) + np.clip(z, 0.0, np.inf)
 
 
 def sigmoid(z: Array) -> Array:
@@ -132,7 +132,11 @@ def _scaled_norm(d: Array, p: float) -> Array:
 
 def unit(d: Array) -> Array:
     """Each row divided by its Euclidean norm; a zero row stays zero."""
-    size = norm(d)
+    return along(d, norm(d))
+
+
+def along(d: Array, size: Array) -> Array:
+    """Each row divided by its Euclidean norm, which is known; a zero row stays zero."""
     if size.size and size.min() < _SQUARES[0]:
         # Rows so short that their norm has lost digits, or is zero, are made longer first.
         scale = np.abs(d).max(axis=1, keepdims=True, initial=0.0)

@@ -6,7 +6,7 @@ import numpy as np
 
 from losscli.loss import Kinks, Rows, loss
 from losscli.signatures import VECTORS
-from losscli.stable import Array, norm, others, over, row_sums, unit
+from losscli.stable import Array, along, norm, others, over, row_sums, unit
 
 
 @loss(
@@ -43,19 +43,21 @@ def cosine(x: Array, y: Array) -> Rows:
 
     Written as half the squared distance of the unit vectors, which keeps the digits of a small angle.
     """
-    u, v = unit(x), unit(y)
+    length, breadth = norm(x), norm(y)
+    u, v = along(x, length), along(y, breadth)
     apart = u - v
     far = row_sums(apart * apart)[:, None] / 2.0
     # Beyond a right angle the sum of the unit vectors is the shorter one, and keeps the digits.
     opposed = far > 1.0
-    along = u + v if opposed.any() else u
-    near = np.where(opposed, row_sums(along * along)[:, None] / 2.0, 2.0 - far)
-    defined = u.any(axis=1, keepdims=True) & v.any(axis=1, keepdims=True)
+    if opposed.any():
+        np.copyto(apart, u + v, where=opposed)
+    near = np.where(opposed, row_sums(apart * apart)[:, None] / 2.0, 2.0 - far)
+    defined = (length > 0) & (breadth > 0)
 
     def slope(own: Array, sign: float, size: Array) -> Array:
-        # The part of the other unit vector across one's own, from the smaller of difference and sum.
-        across = np.where(opposed, near * own - along, sign * apart - far * own)
-        return np.where(defined, over(across, size), 0.0)
+        # The part of the other unit vector across one's own, from the shorter of difference and sum.
+        across = apart * np.where(opposed, -1.0, sign) + own * np.where(opposed, near, -far)
+        return across / np.where(defined, size, np.inf)
 
     def curve(own: Array, other: Array, size: Array) -> Array:
         cosine = np.where(opposed, near - 1.0, 1.0 - far)
@@ -63,6 +65,6 @@ def cosine(x: Array, y: Array) -> Rows:
 
     return Rows(
         np.where(defined, np.where(opposed, 2.0 - near, far), 1.0)[:, 0],
-        grad=lambda: (slope(u, 1.0, norm(x)), slope(v, -1.0, norm(y))),
-        hess=lambda: (curve(u, v, norm(x)), curve(v, u, norm(y))),
+        grad=lambda: (slope(u, 1.0, length), slope(v, -1.0, breadth)),
+        hess=lambda: (curve(u, v, length), curve(v, u, breadth)),
     )

@@ -34,9 +34,10 @@ def entropy(p: Array) -> Rows:
 )
 def kl(p: Array, q: Array) -> Rows:
     """Kullback-Leibler divergence of p from q in nats, the surprise that believing q adds when p is true."""
+    ratio = log_ratio(p, q)
     return Rows(
-        row_sums(times(p, log_ratio(p, q))),
-        grad=lambda: (log_ratio(p, q) + 1.0, -over(p, q)),
+        row_sums(times(p, ratio)),
+        grad=lambda: (ratio + 1.0, -over(p, q)),
         hess=lambda: (1.0 / p, over(p, q * q)),
     )
 

@@ -9,13 +9,13 @@ import numpy as np
 from losscli.inputs import Bools
 from losscli.loss import Kinks, Param, Rows, loss
 from losscli.signatures import TRIPLETS
-from losscli.stable import Array, norm, others, over, unit
+from losscli.stable import Array, along, norm, others, over
 
 
-def _norm_slope(d: Array, p: float) -> Array:
+def _norm_slope(d: Array, size: Array, p: float) -> Array:
     if p == 2:
-        return unit(d)
-    return np.sign(d) * np.abs(over(d, norm(d, p))) ** (p - 1.0)
+        return along(d, size)
+    return np.sign(d) * np.abs(over(d, size)) ** (p - 1.0)
 
 
 def _norm_curve(d: Array, p: float) -> Array:
@@ -76,7 +76,9 @@ def triplet(
     active = (short > 0).astype(np.float64)
 
     def grad() -> tuple[Array, Array, Array]:
-        pull, push = active * _norm_slope(a - positive, p), active * _norm_slope(d, p)
+        pull, push = active * _norm_slope(a - positive, near, p), active * _norm_slope(d, far, p)
+        if not swap:
+            return pull - push, -pull, push
         return pull - push * ~swapped, -pull - push * swapped, push
 
     def hess() -> tuple[Array, Array, Array]:
