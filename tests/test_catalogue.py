@@ -12,9 +12,9 @@ import pytest
 from accuracy import parameters, rng_of
 
 from losscli.cli import run
-from losscli.cli.common import read_inputs
 from losscli.errors import UsageError
 from losscli.evaluate import evaluate
+from losscli.files import gather
 from losscli.formula import Program
 from losscli.inputs import IDENTITY, LABEL
 from losscli.loss import Loss, catalogue, get
@@ -134,7 +134,7 @@ def test_a_sample_computes_to_what_the_api_says(
         said = json.loads(printed.out)
         result = evaluate(
             entry.bind(),
-            read_inputs(entry.reads, [path]),
+            gather([path], entry.reads.names),
             how=How(link=link),
             wants=Wants(grad=entry.reads.differentiable[0]),
         )
