@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from losscli import __version__
@@ -97,12 +97,28 @@ def _slope(kind: str, wrt: str, values: np.ndarray[Any, Any], saved: Mapping[str
     return {**size, "file": saved[kind]} if kind in saved else {**size, "values": values}
 
 
-def norm_of(values: np.ndarray[Any, Any]) -> float:
+def norm_of(values: Any) -> float:
     """Euclidean norm of all entries, safe from overflow."""
-    largest = float(abs(values).max(initial=0.0))
+    largest = largest_of(values)
     if largest == 0.0 or not math.isfinite(largest):
         return largest
-    return largest * math.sqrt(float(((values / largest) ** 2).sum()))
+    return largest * math.sqrt(math.fsum(float(((piece / largest) ** 2).sum()) for piece in _pieces(values)))
+
+
+def largest_of(values: Any) -> float:
+    """The largest size of an entry; NaN if one is."""
+    sizes = [float(abs(piece).max(initial=0.0)) for piece in _pieces(values)]
+    return math.nan if any(map(math.isnan, sizes)) else max(sizes, default=0.0)
+
+
+def _pieces(values: Any) -> Iterator[Any]:
+    """Some rows at a time: slopes may be files longer than memory."""
+    if not values.shape:
+        yield values
+        return
+    step = max(1, (1 << 20) // max(1, math.prod(values.shape[1:])))
+    for start in range(0, values.shape[0], step):
+        yield values[start : start + step]
 
 
 def place_of(result: Result, row: int) -> tuple[int, ...]:

@@ -16,7 +16,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from losscli.documents import columns_of, label_of, norm_of, place_of
+from losscli.documents import columns_of, label_of, largest_of, norm_of, place_of
 from losscli.loss import Loss
 from losscli.results import Result
 
@@ -169,7 +169,7 @@ def _summary(result: Result, saved: Mapping[str, str]) -> list[tuple[str, object
         rows.append(("not finite", result.nonfinite))
     for values, name in ((result.gradient, "gradient"), (result.hessian, "hessian")):
         if values is not None:
-            largest = float(np.abs(values).max(initial=0.0))
+            largest = largest_of(values)
             rows.append((name, f"norm {norm_of(values):.6g}, largest {largest:.6g}"))
     rows.extend((key.replace("_", " ") + " in", path) for key, path in saved.items())
     return rows + _too_long(result, saved)

@@ -572,7 +572,7 @@ def test_the_examples_of_help_run(losscli, page):
 # The documents -----------------------------------------------------------------------------------------------------
 
 
-CODE_WORD = re.compile(r'(?:Data|Usage|Output|Losscli|_Refused)Error\(\s*(f?)"([a-z{][\w{}.-]*)"[,)]')
+CODE_WORD = re.compile(r'(?:Data|Usage|Output|Cluster|Losscli|_Refused)Error\(\s*(f?)"([a-z{][\w{}.-]*)"[,)]')
 
 
 def code_words():

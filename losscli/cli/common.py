@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import typer
 
 from losscli.cli.exits import emit
 from losscli.cli.options import SETTINGS, Option
+from losscli.engines import Engine, engine
 from losscli.errors import UsageError
 from losscli.files import gather, open_source, write_whole
 from losscli.files.source import Source
@@ -30,6 +32,47 @@ def output_options(quiet: str = "") -> list[Option]:
         Option("color", str, "auto", "When to colour a table.", choices=("auto", "always", "never")),
         Option("debug", bool, False, "Print a traceback when losscli itself fails."),
     ]
+
+
+def engine_options() -> list[Option]:
+    """Options about who works on the blocks of rows."""
+    return [
+        Option("threads", int, None, "Worker threads; one per processor unless said otherwise.", least=1),
+        Option(
+            "engine",
+            str,
+            "threads",
+            "Who works on blocks of rows: dask starts a cluster on this machine. The answer has the same bits.",
+            choices=("serial", "threads", "dask"),
+        ),
+        Option("scheduler", str, None, "The Dask cluster to use, such as tcp://host:8786.", metavar="ADDRESS"),
+        Option("workers", int, 2, "Worker processes of a Dask cluster on this machine.", least=1),
+        Option("batch", int, 64, "Blocks of 1 MB in one task of a Dask cluster.", metavar="BLOCKS", least=1),
+        Option(
+            "resume",
+            str,
+            None,
+            "Keep what is finished in FILE, and go on from there if the same job was cut off before.",
+            metavar="FILE",
+        ),
+    ]
+
+
+@contextmanager
+def engine_of(options: Mapping[str, Any]) -> Iterator[Engine]:
+    """The engine that was asked for, and its workers for as long as they are needed."""
+    if not on_cluster(options):
+        yield engine(options["engine"], options["threads"])
+        return
+    from losscli.cluster import cluster
+
+    with cluster(options["scheduler"], workers=options["workers"], batch=options["batch"]) as made:
+        yield made
+
+
+def on_cluster(options: Mapping[str, Any]) -> bool:
+    """Whether other processes do the work."""
+    return options["engine"] == "dask" or options["scheduler"] is not None
 
 
 def group_of(name: str, text: str) -> typer.Typer:

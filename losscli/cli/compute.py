@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 import typer
 
+from losscli.checkpoint import Checkpoint, job_of
 from losscli.cli.common import (
     as_json,
     aside_of,
     distinct_files,
+    engine_of,
+    engine_options,
     group_of,
     how_of,
     losses_of,
+    on_cluster,
     output_options,
     read_inputs,
     source_of,
@@ -24,11 +29,12 @@ from losscli.cli.common import (
 )
 from losscli.cli.exits import code_of
 from losscli.cli.options import INTO_OUTPUT, Option, Usage, argument, command, page, shared, with_values
+from losscli.cli.rows import Needs, Rows
 from losscli.documents import columns_of, compute_document
-from losscli.engines import engine
 from losscli.evaluate import evaluate
 from losscli.files import write_array
-from losscli.loss import Loss
+from losscli.loss import Bound, Loss
+from losscli.plan import Plan, plan
 from losscli.results import Reduction, Result, Wants
 
 if TYPE_CHECKING:
@@ -93,14 +99,14 @@ def _options(loss: Loss) -> list[Option]:
         made.append(Option("by_class", bool, False, "Break the loss down by true class."))
     return [
         *made,
-        Option("threads", int, None, "Worker threads; one per processor unless said otherwise.", least=1),
-        Option("engine", str, "threads", "How blocks of rows are worked on.", choices=("serial", "threads")),
+        *engine_options(),
         *output_options("Print the value alone."),
     ]
 
 
 def _array(name: str, text: str) -> Option:
-    return Option(name, str, None, text, metavar="[FILE]", blank=True)
+    folder = "FOLDER/ gets a .npy file for each file of the data."
+    return Option(name, str, None, f"{text} {folder}", metavar="[FILE]", blank=True)
 
 
 def _compute(
@@ -116,24 +122,46 @@ def _compute(
         "sample_weight": source_of(options.get("sample_weight")),
         "mask": source_of(options.get("mask")),
     }
-    result = evaluate(
-        bound,
-        sources,
-        **given,
-        reduction=options["reduction"],
-        empty=options["empty"],
-        wants=_wants(loss, options),
-        engine=engine(options["engine"], options["threads"]),
-    )
+    made, wants = plan(loss.reads, sources, **given), _wants(loss, options)
     checked = None
-    if options["gradcheck"]:
-        from losscli.verifier.gradcheck import gradcheck
+    with _checkpoint(bound, made, wants, files, options) as checkpoint:
+        with _rows(made, wants, files, options, checkpoint) as rows, engine_of(options) as engine:
+            result = evaluate(
+                bound,
+                made,
+                reduction=options["reduction"],
+                empty=options["empty"],
+                wants=wants,
+                engine=engine if checkpoint is None else checkpoint.over(engine),
+                allocate=rows.allocate,
+            )
+            result = rows.readable(result)
+            if options["gradcheck"]:
+                from losscli.verifier.gradcheck import gradcheck
 
-        checked = gradcheck(bound, data=sources, **given, command=f"losscli compute {shlex.join(words)}")
-    saved = _save(result, files)
-    write(_text(result, saved, options, checked), options)
+                checked = gradcheck(bound, data=sources, **given, command=f"losscli compute {shlex.join(words)}")
+            saved = _save(result, files, rows.saved)
+            text = _text(result, saved, options, checked)
+        write(text, options)
     if checked is not None:
         raise typer.Exit(code_of(checked.verdict))
+
+
+def _checkpoint(
+    bound: Bound, made: Plan, wants: Wants, files: Mapping[str, str], options: Mapping[str, Any]
+) -> AbstractContextManager[Checkpoint | None]:
+    if options["resume"] is None:
+        return nullcontext()
+    return Checkpoint(options["resume"], job_of(bound, made, wants, options["reduction"], files))
+
+
+def _rows(
+    made: Plan, wants: Wants, files: Mapping[str, str], options: Mapping[str, Any], checkpoint: Checkpoint | None
+) -> Rows:
+    shaped = {"gradient": wants.grad, "hessian": wants.hess, "per_sample": made.signature.names[0]}
+    sources = {name: made.columns[column].source for name, column in shaped.items() if column}
+    needs = Needs(on_cluster(options), checkpoint is not None or options["scheduler"] is not None)
+    return Rows({_ARRAYS[key]: path for key, path in files.items()}, sources, needs, checkpoint)
 
 
 def _wants(loss: Loss, options: Mapping[str, Any]) -> Wants:
@@ -148,11 +176,13 @@ def _wants(loss: Loss, options: Mapping[str, Any]) -> Wants:
     )
 
 
-def _save(result: Result, files: Mapping[str, str]) -> dict[str, str]:
-    """Write what was asked for into files; the keys are those of the JSON."""
+def _save(result: Result, files: Mapping[str, str], written: Mapping[str, str]) -> dict[str, str]:
+    """Write what was asked for into files, but for what is written already; the keys are those of the JSON."""
     wants = {"grad": result.wants.grad, "hess": result.wants.hess}
-    saved = {}
+    saved = dict(written)
     for option, path in files.items():
+        if _ARRAYS[option] in written:
+            continue
         array = getattr(result, _ARRAYS[option])
         columns = columns_of(result, wants[option]) if option in wants and array.ndim == 2 else ()
         write_array(path, array, columns=columns)

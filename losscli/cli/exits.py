@@ -11,7 +11,7 @@ from itertools import pairwise
 from types import FrameType
 from typing import TextIO
 
-from losscli.errors import DataError, LosscliError, OutputError, UsageError
+from losscli.errors import ClusterError, DataError, LosscliError, OutputError, UsageError
 
 
 class Exit(IntEnum):
@@ -33,6 +33,8 @@ _CODES: tuple[tuple[type[LosscliError], Exit], ...] = (
     (UsageError, Exit.USAGE),
     (DataError, Exit.DATA),
     (OutputError, Exit.OUTPUT),
+    # As with a disk that is full, the same command succeeds once its surroundings are mended.
+    (ClusterError, Exit.OUTPUT),
 )
 
 

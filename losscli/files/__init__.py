@@ -4,7 +4,7 @@ from losscli.files.bundle import BUNDLES, text_of_arrays, write_arrays
 from losscli.files.choose import gather, open_source
 from losscli.files.formats import FORMATS, Format, write_array
 from losscli.files.source import Source
-from losscli.files.whole import create_array, write_whole
+from losscli.files.whole import create_array, keep_array, write_whole
 
 __all__ = [
     "BUNDLES",
@@ -13,6 +13,7 @@ __all__ = [
     "Source",
     "create_array",
     "gather",
+    "keep_array",
     "open_source",
     "text_of_arrays",
     "write_array",

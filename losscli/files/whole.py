@@ -15,7 +15,7 @@ from typing import BinaryIO
 import numpy as np
 
 from losscli.errors import OutputError, Place
-from losscli.files.npy import write_header, write_npy
+from losscli.files.npy import read_header, write_header, write_npy
 from losscli.files.source import Array
 
 
@@ -65,6 +65,31 @@ def create_array(path: str | Path, shape: tuple[int, ...]) -> Iterator[Array]:
                 mapped.flush()
     except OSError as error:
         raise _failure(str(path), target, error) from error
+
+
+@contextmanager
+def keep_array(path: str | Path, shape: tuple[int, ...], *, again: bool) -> Iterator[Array]:
+    """Return what create_array does, but what was filled in stays beside the target, as PATH.part, until all is well.
+
+    ``again`` goes on with such a file. Raises OutputError.
+    """
+    target = Path(os.path.realpath(path))
+    part = target.with_name(f"{target.name}.part")
+    try:
+        with part.open("r+b" if again else "w+b") as stream:
+            if again:
+                stream.seek(read_header(stream, str(part)).offset)
+            else:
+                write_header(stream, np.dtype("<f8"), shape)
+                stream.flush()
+            mapped = _mapped(stream, part, shape)
+        yield mapped
+        with part.open("rb") as stream:
+            os.fsync(stream.fileno())
+        part.replace(target)
+    except OSError as error:
+        raise _failure(str(path), target, error) from error
+    _sync_folder(target.parent)
 
 
 def _mapped(stream: BinaryIO, temporary: Path, shape: tuple[int, ...]) -> Array:

@@ -1,0 +1,301 @@
+"""The engine of a Dask cluster: workers on this machine by default, or those of a scheduler that is running already.
+
+Blocks travel in batches, each one task that returns one sum. What is worked on travels once per worker's memory, as
+names and paths where it has them; workers read the data and write the slopes themselves. Sums are exact, so batches
+are handed on as they are finished, and neither their size nor their order nor a second try changes a bit.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import pickle
+import tempfile
+import time
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from functools import lru_cache, partial, reduce
+from itertools import islice
+from operator import add
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from losscli import __version__
+from losscli.engines import Engine, Item, Made
+from losscli.errors import ClusterError, DataError, LosscliError, UsageError
+from losscli.inputs import Signature
+from losscli.loss import Loss, catalogue, get
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+# Blocks of 1 MB in one task: tens of milliseconds of work, where a task costs the scheduler about one.
+BATCH = 64
+# Tasks per worker thread in flight: enough that none waits for the next, few enough that memory stays flat.
+_AHEAD = 4
+# Another try for a task that failed, beside those that the scheduler gives to tasks whose worker died.
+_RETRIES = 2
+# Seconds until a scheduler that does not answer, or that has no worker, is given up.
+_PATIENCE = 30.0
+# Below this many bytes, what is worked on travels within each task, and nothing is lost with a worker.
+_SMALL = 1 << 16
+
+_SETTINGS = {"distributed.scheduler.allowed-failures": _RETRIES, "distributed.comm.retry.count": 0}
+
+
+@contextmanager
+def cluster(address: str | None = None, *, workers: int = 2, batch: int = BATCH) -> Iterator[Engine]:
+    """The engine of the scheduler at an address, or of ``workers`` processes that are started here and ended again.
+
+    Raises ClusterError where the scheduler does not answer, has no workers, or has others than this program's.
+    """
+    try:
+        import dask
+        from distributed import Client
+    except ImportError:
+        hint = "pip install 'losscli[dask]'"
+        raise UsageError("extra-missing", "--engine dask needs dask[distributed]", hint=hint) from None
+    with ExitStack() as stack:
+        stack.enter_context(dask.config.set(_SETTINGS))
+        stack.enter_context(_hushed())
+        scheduler = address or stack.enter_context(_local(workers))
+        try:
+            client = stack.enter_context(Client(scheduler, timeout=_PATIENCE, set_as_default=False))
+            client.wait_for_workers(1, timeout=_PATIENCE)
+        except (OSError, ValueError) as error:
+            raise ClusterError("cluster-unreachable", f"no cluster at {address}: {error}") from None
+        _require_same_versions(client.run(_probe()))
+        yield partial(_run, client, batch)
+
+
+@contextmanager
+def _local(workers: int) -> Iterator[Any]:
+    """A cluster of processes on this machine that leaves nothing behind."""
+    from distributed import LocalCluster
+
+    with (
+        tempfile.TemporaryDirectory(prefix="losscli-", ignore_cleanup_errors=True) as folder,
+        LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            processes=True,
+            dashboard_address=None,
+            # Mapped files count as a worker's memory, and it would be ended for reading much.
+            memory_limit=0,
+            local_directory=folder,
+            silence_logs=logging.CRITICAL,
+        ) as made,
+    ):
+        yield made
+
+
+@contextmanager
+def _hushed() -> Iterator[None]:
+    """No words of Dask's on standard error: what goes wrong is told by losscli, once."""
+    import distributed  # noqa: F401 - it sets the levels of its loggers where it is imported
+
+    loggers = [logging.getLogger(name) for name in ("tornado", *logging.root.manager.loggerDict)]
+    ours = [entry for entry in loggers if entry.name.partition(".")[0] in ("distributed", "tornado", "asyncio")]
+    before = [entry.disabled for entry in ours]
+    for entry in ours:
+        entry.disabled = True
+    try:
+        yield
+    finally:
+        for entry, state in zip(ours, before, strict=True):
+            entry.disabled = state
+
+
+def versions() -> dict[str, str]:
+    """What must be the same on every machine for the bits to be: releases, and how numpy's functions round here."""
+    x = np.linspace(-30.0, 30.0, 1001)
+    rounded = zlib.crc32(b"".join(f(x).tobytes() for f in (np.exp, np.expm1, np.tanh)))
+    rounded = zlib.crc32(np.log1p(x[500:]).tobytes() + np.log(x[501:]).tobytes(), rounded)
+    return {"losscli": __version__, "numpy": np.__version__, "rounding": f"{rounded:08x}"}
+
+
+def _probe() -> Callable[[], dict[str, str]]:
+    """A function that travels by value, so that a worker without losscli can tell that it has none."""
+
+    def probe() -> dict[str, str]:
+        try:
+            from losscli.cluster import versions
+        except ImportError:
+            return {}
+        return versions()
+
+    return probe
+
+
+def _require_same_versions(workers: Mapping[str, Mapping[str, str]]) -> None:
+    mine = versions()
+    # The machine that asks computes nothing: its processor need not be theirs.
+    mine["rounding"] = next(iter(workers.values())).get("rounding", "")
+    for address, theirs in workers.items():
+        for name, wanted in mine.items():
+            found = theirs.get(name, "none")
+            if found == wanted:
+                continue
+            if name == "rounding":
+                message = f"the worker {address} rounds otherwise than {next(iter(workers))}: their processors differ"
+                raise ClusterError("cluster-versions", message, hint="start all with the same NPY_DISABLE_CPU_FEATURES")
+            raise ClusterError("cluster-versions", f"the worker {address} has {name} {found}, not {wanted}")
+
+
+def _run(client: Client, size: int, work: Callable[[Item], Made], items: Iterable[Item]) -> Iterator[Made]:
+    """Yield the sum of work(item) over each batch of items, as they are finished."""
+    iterator = iter(items)
+    flight = _Flight(client, work, iter(lambda: tuple(islice(iterator, size)), ()))
+    try:
+        yield from flight.sums()
+        yield from flight.one_by_one()
+    finally:
+        flight.cancel()
+
+
+class _Flight:
+    """The tasks of one map that are on their way, and what became of those that did not end well.
+
+    After a failure nothing more is sent and what is on its way is waited for, so that what it gives is kept and the
+    failure that is told is the first one in the data, whoever found one first.
+    """
+
+    def __init__(self, client: Client, work: Any, batches: Iterator[tuple[Any, ...]]) -> None:
+        from distributed import as_completed
+
+        packed = _packed(work)
+        self._client = client
+        self._work = work
+        # As a task of its own: the scheduler makes it again where a worker that holds it dies.
+        self._packed = packed if len(packed) <= _SMALL else client.submit(bytes, packed, pure=False)
+        self._batches = batches
+        self._flying: dict[Future, tuple[Any, ...]] = {}
+        self._finished = as_completed(loop=client.loop)
+        self._failures: list[tuple[tuple[Any, ...], LosscliError]] = []
+        self._suspects: list[tuple[Any, ...]] = []
+        self._room = _Room(client)
+
+    def sums(self) -> Iterator[Any]:
+        """Yield what batches make, and raise the first failure once all is down."""
+        self._fill()
+        for future in self._finished:
+            made = self._landed(future)
+            if made is not None:
+                yield made
+            if not self._failures:
+                self._fill()
+        if self._failures:
+            raise min(self._failures, key=lambda failure: failure[0])[1]
+
+    def one_by_one(self) -> Iterator[Any]:
+        """Yield what the items make whose worker died: a death counts against all tasks that the worker was given."""
+        from distributed import KilledWorker
+
+        for item in (item for batch in sorted(self._suspects) for item in batch):
+            try:
+                made = self._send((item,)).result()
+            except KilledWorker:
+                raise _killer(self._work, item) from None
+            if isinstance(made, LosscliError):
+                raise made
+            yield made
+
+    def cancel(self) -> None:
+        """Call back what is still on its way."""
+        with suppress(Exception):
+            self._client.cancel(list(self._flying), force=True)
+
+    def _fill(self) -> None:
+        for batch in islice(self._batches, max(0, self._room() - len(self._flying))):
+            future = self._send(batch)
+            self._flying[future] = batch
+            self._finished.add(future)
+
+    def _send(self, batch: tuple[Any, ...]) -> Future:
+        return self._client.submit(_batch, self._packed, batch, pure=False, retries=_RETRIES)
+
+    def _landed(self, future: Future) -> Any:
+        """What a task made; None where it failed, which is noted."""
+        from concurrent.futures import CancelledError
+
+        from distributed import KilledWorker
+
+        batch = self._flying.pop(future)
+        try:
+            made = future.result()
+        except KilledWorker:
+            self._suspects.append(batch)
+        except CancelledError:
+            self._failures.append(((), ClusterError("cluster-lost", "the scheduler is gone, or cannot be reached")))
+        else:
+            if not isinstance(made, LosscliError):
+                return made
+            self._failures.append((batch, made))
+        return None
+
+
+class _Room:
+    """How many tasks may be in flight; asked for again now and then, as clusters grow and shrink."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._until = 0.0
+        self._room = 1
+
+    def __call__(self) -> int:
+        if time.monotonic() >= self._until:
+            self._room = max(1, _AHEAD * sum(self._client.nthreads().values()))
+            self._until = time.monotonic() + 5.0
+        return self._room
+
+
+def _killer(work: Any, item: Any) -> LosscliError:
+    """The error for a block that ends every worker which takes it."""
+    place = work.place(item) if hasattr(work, "place") else None
+    rows = f"rows {item[0]} to {item[1] - 1}" if isinstance(item, tuple) else f"{item}"
+    return DataError("worker-killed", f"{rows}: every worker that took them died", place=place)
+
+
+def _batch(packed: bytes, items: Iterable[Any]) -> Any:
+    """On a worker: the sum of the batch, or the error that its data make, which another try would not mend."""
+    try:
+        work = _unpacked(packed)
+        made = reduce(add, map(work, items))
+        if hasattr(work, "flush"):
+            work.flush()
+    except LosscliError as error:
+        return error
+    return made
+
+
+@lru_cache(maxsize=2)
+def _unpacked(packed: bytes) -> Any:
+    try:
+        return pickle.loads(packed)
+    except (OSError, DataError) as error:
+        raise ClusterError("cluster-file", f"a worker cannot open what this machine can: {error}") from None
+
+
+def _packed(work: Any) -> bytes:
+    """The work as bytes: what has a name goes by its name, and a file by its path."""
+    import cloudpickle
+
+    families = {entry.reads.name: entry.reads for entry in catalogue().values()}
+
+    class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+        def reducer_override(self, obj: Any) -> Any:
+            if isinstance(obj, Loss) and catalogue().get(obj.name) is obj:
+                return get, (obj.name,)
+            if isinstance(obj, Signature) and families.get(obj.name) is obj:
+                return _family, (obj.name,)
+            return super().reducer_override(obj)
+
+    stream = io.BytesIO()
+    Pickler(stream, protocol=pickle.HIGHEST_PROTOCOL).dump(work)
+    return stream.getvalue()
+
+
+def _family(name: str) -> Signature:
+    return next(entry.reads for entry in catalogue().values() if entry.reads.name == name)
