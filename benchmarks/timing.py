@@ -182,11 +182,12 @@ def write(name: str, text: str, *, after: str) -> None:
     path.write_text(f"{before}{begin}\n{text}\n{end}{rest.partition(end)[2]}", encoding="utf-8")
 
 
-def arguments(word: str, text: str | None, *, runs: int) -> argparse.ArgumentParser:
-    """The options that all of these benchmarks have."""
+def arguments(word: str, text: str | None, *, runs: int = 0) -> argparse.ArgumentParser:
+    """The options that these benchmarks share; ``runs`` is how many there are unless said otherwise, if that is asked."""
     parser = argparse.ArgumentParser(prog=f"python -m benchmarks {word}", description=text)
     parser.add_argument("--quick", action="store_true", help="much smaller data, to see that it works")
-    parser.add_argument("--runs", type=int, default=runs, help=f"timed runs of each call; default {runs}")
+    if runs:
+        parser.add_argument("--runs", type=int, default=runs, help=f"timed runs of each call; default {runs}")
     return parser
 
 
