@@ -102,7 +102,7 @@ class Parameter:
         """The value, converted to the parameter's type; UsageError when it is out of bounds."""
         if value is None or self.type is bool:
             return value
-        if isinstance(value, bool) or self.type(value) != value or not self.param.admits(value):
+        if isinstance(value, bool) or not self.param.admits(value) or self.type(value) != value:
             bounds = self.param.bounds or "finite"
             kind = "a whole number" if self.type is int else "a number"
             raise UsageError("parameter-range", f"{self.option} must be {kind} {bounds}, not {value!r}")

@@ -16,9 +16,7 @@ from losscli.errors import DataError, Place
 from losscli.inputs import IDENTITY, LABEL, SIMPLEX, Array, Groups, Ints, Target
 from losscli.loss import did_you_mean
 from losscli.plan import Column, Plan, Raw
-
-# Below this many classes sums over them run along rows instead: the block is stored class after class.
-_FEW = 32
+from losscli.stable import FEW
 
 
 @dataclass(frozen=True)
@@ -219,7 +217,7 @@ def _numbers(plan: Plan, name: str, keep: Ints | None, start: int, stop: int, su
     flat = raw.reshape(-1, raw.shape[-1]) if vectors else raw.reshape(-1)
     if keep is not None:
         flat = flat[keep]
-    block = np.asarray(flat, dtype=np.float64, order="F" if vectors and flat.shape[-1] < _FEW else "C")
+    block = np.asarray(flat, dtype=np.float64, order="F" if vectors and flat.shape[-1] < FEW else "C")
     if plan.how.zero_one_labels and name == "label":
         block = _signed(block, _placer(plan, column, start, keep))
     if not sure:

@@ -230,6 +230,9 @@ class _Witness:
             return cls(None, kind, name)
         with np.errstate(all="ignore"):
             pooled = isinstance(objective.bound(*objective.fold(objective.x).variables), Pooled)
+        if pooled and objective.table.weighing.weight is not None:
+            # The formula of a pooled loss knows nothing of weights within its sums.
+            return cls(None, kind, name)
         return cls(Oracle(objective.bound, objective.plan, objective.table, pooled), kind, name)
 
     def slope(self, index: tuple[int, ...]) -> float | None:
