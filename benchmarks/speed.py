@@ -27,7 +27,7 @@ def calls(case: Case, data: Data) -> Iterator[tuple[str, Calls]]:
     bound, wrt = get(case.loss).bind(**case.params), case.wrt or next(iter(data))
     threads, kept = engine("threads", timing.THREADS), np.zeros(data[wrt].shape)
 
-    def own(wants: Wants, fresh: bool) -> Any:
+    def own(wants: Wants, *, fresh: bool) -> Any:
         room: Any = {} if fresh else {"allocate": lambda *_: kept}
         made = evaluate(bound, data, wants=wants, engine=threads, **room)
         return made.value if made.gradient is None else (made.value, made.gradient)
@@ -35,9 +35,12 @@ def calls(case: Case, data: Data) -> Iterator[tuple[str, Calls]]:
     at = list(data).index(wrt)
     value, both = _peers(case, list(data.values()), at)
     gradient = Wants(grad=wrt)
-    yield "value", {"losscli": lambda: own(Wants(), True), **value}
-    yield "gradient", {"losscli": lambda: own(gradient, True), "reused": lambda: own(gradient, False), **both}
-    yield "hessian", {"losscli": lambda: own(Wants(hess=wrt), False)}
+    yield "value", {"losscli": lambda: own(Wants(), fresh=True), **value}
+    yield (
+        "gradient",
+        {"losscli": lambda: own(gradient, fresh=True), "reused": lambda: own(gradient, fresh=False), **both},
+    )
+    yield "hessian", {"losscli": lambda: own(Wants(hess=wrt), fresh=False)}
 
 
 def _peers(case: Case, arrays: list[Any], at: int) -> tuple[Calls, ...]:

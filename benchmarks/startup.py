@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,7 +53,7 @@ class Faster:
         return [self.name, f"{self.least:g} times as fast as {self.than}", f"{reached:.1f}", said]
 
 
-_SMALL = [
+_SMALL: list[Target | Faster] = [
     Target("losscli --version", 15, "python"),
     Target("losscli --help", 150),
     Target("compute ce, small", 130, "import numpy"),
@@ -91,7 +91,7 @@ def pair(size: str, paths: list[str]) -> dict[str, list[str]]:
     return made | theirs if timing.versions("torch") else made
 
 
-def _tables(times: Mapping[str, Times], targets: list[Target | Faster], tell: Callable[[Times], str]) -> str:
+def _tables(times: Mapping[str, Times], targets: Sequence[Target | Faster], tell: Callable[[Times], str]) -> str:
     rows = [[name, f"{took.least * 1e3:.1f}", f"{took.median * 1e3:.1f}", tell(took)] for name, took in times.items()]
     reached = [target.row(times) for target in targets if isinstance(target, Target) or target.than in times]
     return "\n\n".join(

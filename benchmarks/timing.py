@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -110,16 +111,16 @@ def measured(command: Sequence[str], most: int = 0) -> Run:
     return Run(**json.loads(process(words).output))
 
 
-def checked(run: Run) -> Run:
-    """The run, or an error with what it said when it failed."""
-    if run.code:
-        raise RuntimeError(f"exit code {run.code}: {run.errors[-800:] or run.output[-800:]}")
-    return run
-
-
 def in_turn(commands: Mapping[str, Sequence[str]], runs: int) -> dict[str, Times]:
     """Whole processes, interleaved."""
-    return interleaved({name: lambda words=words: checked(process(words)) for name, words in commands.items()}, runs)
+    return interleaved({name: partial(_finished, words) for name, words in commands.items()}, runs)
+
+
+def _finished(words: Sequence[str]) -> Run:
+    run = process(words)
+    if run.code:
+        raise RuntimeError(f"{' '.join(words)}: exit code {run.code}: {run.errors[-800:] or run.output[-800:]}")
+    return run
 
 
 def losscli(*words: str) -> list[str]:
@@ -183,7 +184,7 @@ def write(name: str, text: str, *, after: str) -> None:
 
 
 def arguments(word: str, text: str | None, *, runs: int = 0) -> argparse.ArgumentParser:
-    """The options that these benchmarks share; ``runs`` is how many there are unless said otherwise, if that is asked."""
+    """The options that these benchmarks share; ``runs`` is how many there are unless said otherwise."""
     parser = argparse.ArgumentParser(prog=f"python -m benchmarks {word}", description=text)
     parser.add_argument("--quick", action="store_true", help="much smaller data, to see that it works")
     if runs:
