@@ -256,3 +256,25 @@ def show_tables(loss: Loss) -> list[RenderableType]:
     rows.append(("peers", ", ".join(loss.peers)))
     notes = [Text("\n" + loss.notes)] if loss.notes else []
     return [facts(rows, title=" / ".join((loss.name, *loss.aliases))), *notes]
+
+
+class Bar:
+    """A progress bar on standard error, which leaves nothing behind."""
+
+    def __init__(self, rows: int) -> None:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (MofNCompleteColumn(), TextColumn("rows"), BarColumn(), TextColumn("{task.fields[rate]}"))
+        console = Console(stderr=True)
+        self._bar = Progress(*columns, TimeRemainingColumn(), console=console, transient=True)
+        self._task = self._bar.add_task("rows", total=rows, rate="")
+        self._bar.start()
+
+    def show(self, done: int) -> None:
+        """Move to a number of rows."""
+        speed = self._bar.tasks[0].speed
+        self._bar.update(self._task, completed=done, rate=f"{speed:,.0f} rows/s" if speed else "")
+
+    def stop(self) -> None:
+        """Take the bar away."""
+        self._bar.stop()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -29,6 +30,7 @@ from losscli.cli.common import (
 )
 from losscli.cli.exits import code_of
 from losscli.cli.options import INTO_OUTPUT, Option, Usage, argument, command, page, shared, with_values
+from losscli.cli.progress import Progress
 from losscli.cli.rows import Needs, Rows
 from losscli.documents import columns_of, compute_document
 from losscli.evaluate import evaluate
@@ -125,14 +127,16 @@ def _compute(
     made, wants = plan(loss.reads, sources, **given), _wants(loss, options)
     checked = None
     with _checkpoint(bound, made, wants, files, options) as checkpoint:
-        with _rows(made, wants, files, options, checkpoint) as rows, engine_of(options) as engine:
+        losses = math.prod(made.lead) if made.groups is None else len(made.groups.sizes)
+        progress = Progress(losses, quiet=options["quiet"])
+        with _rows(made, wants, files, options, checkpoint) as rows, engine_of(options) as engine, progress:
             result = evaluate(
                 bound,
                 made,
                 reduction=options["reduction"],
                 empty=options["empty"],
                 wants=wants,
-                engine=engine if checkpoint is None else checkpoint.over(engine),
+                engine=progress.over(engine if checkpoint is None else checkpoint.over(engine)),
                 allocate=rows.allocate,
             )
             result = rows.readable(result)
