@@ -383,7 +383,8 @@ def header(text: str, data: bytes = b"") -> bytes:
         (b"\x93NUMPY\2\0\xff\xff\xff\xff", "npy-header"),
         (npz(a=np.zeros(3))[:-30], "npz-damaged"),
         (b"\x80\x04\x95", "file-pickle"),
-        (b"PAR1....", "format-unknown"),
+        (b"PAR1....", "arrow-damaged"),
+        (b"\x89HDF....", "format-unknown"),
     ],
 )
 def test_damaged_arrays_are_refused_by_name(tmp_path: Path, data: bytes, code: str) -> None:

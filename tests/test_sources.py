@@ -482,3 +482,120 @@ def test_bfloat16_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFi
     np.save(tmp_path / "t.npy", np.array([0.0, 1.0]))
     assert run(["compute", "mse", str(tmp_path / "p.npy"), str(tmp_path / "t.npy"), "--dtype", "bf16", "-q"]) == 0
     assert capsys.readouterr().out.split() == ["2.5"]
+
+
+# --- Parquet, Arrow, JSON lines ---------------------------------------------------------------------------------------
+
+
+def columnar(folder: Path, suffix: str, columns: dict[str, object]) -> str:
+    import pyarrow as pa
+    from pyarrow import feather, parquet
+
+    table = pa.table(columns)
+    path = folder / f"x{suffix}"
+    if suffix == ".parquet":
+        parquet.write_table(table, path, row_group_size=7)
+    elif suffix == ".feather":
+        feather.write_feather(table, path, chunksize=7)
+    else:
+        with pa.ipc.new_stream(path, table.schema) as stream:
+            stream.write_table(table, max_chunksize=7)
+    return str(path)
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".feather", ".arrow"])
+@pytest.mark.parametrize("fixed", [True, False])
+def test_columnar_files_are_containers(tmp_path: Path, spooling: Path, suffix: str, fixed: bool) -> None:
+    pa = pytest.importorskip("pyarrow")
+    table = np.random.default_rng(5).normal(size=(20, 3)).astype("f4")
+    lists = pa.array(table.tolist(), pa.list_(pa.float32(), 3) if fixed else pa.list_(pa.float32()))
+    columns = {"logits": lists, "p_0": np.arange(20.0), "p_1": np.ones(20), "label": ["cat", "dog"] * 10}
+    path = columnar(tmp_path, suffix, {**columns, "coded": pa.array(columns["label"]).dictionary_encode()})
+    found = gather([path], ["logits", "p", "label", "coded"], text=["label", "coded"])
+    np.testing.assert_array_equal(found["logits"].array, table)
+    assert found["logits"].dtype == np.float32
+    assert is_mapped(found["logits"].array)
+    assert found["p"].array[:2].tolist() == [[0, 1], [1, 1]]
+    assert found["p"].columns == ("p_0", "p_1")
+    assert found["label"].array[:3].tolist() == found["coded"].array[:3].tolist() == ["cat", "dog", "cat"]
+    assert str(found["p"].place((3, 1))) == f"{path}::p_*[3, 1]"
+    piped = open_source("-::p_0", stdin=io.BytesIO(Path(path).read_bytes()))
+    np.testing.assert_array_equal(piped.array, np.arange(20.0))
+    assert list(spooling.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("values", "code", "row"),
+    [
+        ([*[1.0] * 9, None], "arrow-null", 9),
+        ([*[[1.0, 2.0]] * 9, [1.0]], "arrow-dtype", 9),
+        ([*[[1.0, 2.0]] * 9, [1.0, None]], "arrow-null", 9),
+        (["cat"] * 3, "arrow-dtype", None),
+        ([{"a": 1}], "arrow-dtype", None),
+    ],
+)
+def test_columns_that_are_no_arrays_are_refused(
+    tmp_path: Path, values: list[object], code: str, row: int | None
+) -> None:
+    pytest.importorskip("pyarrow")
+    with pytest.raises(DataError) as caught:
+        open_source(columnar(tmp_path, ".parquet", {"x": values}))
+    assert caught.value.code == code
+    assert caught.value.place.index == (None if row is None else (row,))
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".feather", ".arrow"])
+def test_damaged_columnar_files_are_refused(tmp_path: Path, suffix: str) -> None:
+    pytest.importorskip("pyarrow")
+    data = Path(columnar(tmp_path, suffix, {"x": np.arange(1000.0)})).read_bytes()
+    for cut in (9, 100, len(data) // 2):
+        (tmp_path / f"y{suffix}").write_bytes(data[:cut])
+        with pytest.raises(DataError) as caught:
+            open_source(f"{tmp_path}/y{suffix}")
+        assert caught.value.code == "arrow-damaged"
+
+
+def test_parquet_without_pyarrow_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("losscli.files.columnar.find_spec", lambda _: None)
+    (tmp_path / "x.parquet").write_bytes(b"PAR1")
+    with pytest.raises(DataError) as caught:
+        open_source(str(tmp_path / "x.parquet"))
+    assert (caught.value.code, caught.value.hint) == ("extra-missing", "pip install 'losscli[arrow]'")
+
+
+LINES = """{"logits": [0.5, 1], "label": "cat"}
+
+{"label": "dog", "logits": [2, 3.5], "more": null}
+"""
+
+
+@pytest.mark.parametrize("block", [10, 1 << 20])
+@pytest.mark.parametrize("name", ["x.jsonl", "x.data"])
+def test_json_lines_are_a_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int, name: str) -> None:
+    monkeypatch.setattr("losscli.files.dialect.BLOCK", block)
+    (tmp_path / name).write_text(LINES)
+    found = gather([str(tmp_path / name)], ["logits", "label"], text=["label"])
+    assert found["logits"].array.tolist() == [[0.5, 1], [2, 3.5]]
+    assert found["label"].array[:].tolist() == ["cat", "dog"]
+    assert str(found["logits"].place((1, 1))) == f"{tmp_path}/{name}:3"
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        ('{"x": [1]}', "json-ragged"),
+        ('{"x": 1}', "json-ragged"),
+        ('{"x": [1, [2]]}', "json-ragged"),
+        ('{"x": [1, null]}', "json-number"),
+        ('{"x": [1, 1e999]}', "json-value"),
+        ('{"y": [1, 2]}', "json-value"),
+        ("[1, 2]", "json-value"),
+        ('{"x": [1, 2]', "json-parse"),
+        ('{"x": [1, 2], "x": 1}', "json-value"),
+    ],
+)
+def test_the_line_of_a_fault_is_named(tmp_path: Path, line: str, code: str) -> None:
+    (tmp_path / "x.jsonl").write_text('{"x": [1, 2]}\n' * 2000 + "\n" + line + "\n")
+    with pytest.raises(DataError) as caught:
+        open_source(str(tmp_path / "x.jsonl"))
+    assert (caught.value.code, caught.value.place) == (code, Place(str(tmp_path / "x.jsonl"), 2002))

@@ -44,7 +44,7 @@ def read_columns(blob: Blob, layout: Layout, fields: Sequence[int], *, words: bo
             gaps.add(at)
             spool.append(table.words(kept, at, known) if words else table.numbers(kept, at))
     array = spool.finish()
-    return (_named(array, known) if words else array), gaps.all()
+    return (named(array, known) if words else array), gaps.all()
 
 
 def _parsed(blob: Blob, layout: Layout, fields: Sequence[int], *, words: bool) -> Iterator[Block]:
@@ -196,6 +196,7 @@ class _Reader:
         return row
 
 
-def _named(codes: Array, known: dict[str, int]) -> Array | Words:
+def named(codes: Array, known: dict[str, int]) -> Array | Words:
+    """Return the words that numbers stand for, as an array where that is small."""
     words = Words(codes, np.array(list(known), dtype=np.str_))
     return words if words.nbytes > SMALL else np.asarray(words)

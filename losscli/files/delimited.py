@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import fnmatch
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from losscli.errors import DataError, OutputError, Place
-from losscli.files.blob import Blob, did_you_mean, listed
+from losscli.errors import OutputError, Place
+from losscli.files.blob import Blob
 from losscli.files.cells import is_number
 from losscli.files.columns import read_columns
 from losscli.files.dialect import Layout, sniff
+from losscli.files.selectors import chosen, find_columns
 from losscli.files.source import Array, Source
 from losscli.files.views import Words
-
-_RANGE = re.compile(r"(\d*):(\d*)")
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,12 +53,7 @@ class Table:
 
     def find(self, name: str) -> str | None:
         """Return the column ``name``, or the columns ``name_*`` or ``name.*``."""
-        if name in self.keys:
-            return name
-        for mark in "_.":
-            if any(key.startswith(name + mark) for key in self.keys):
-                return f"{name}{mark}*"
-        return None
+        return find_columns(name, self.keys)
 
     def whole(self, *, text: bool) -> Source:
         """All columns."""
@@ -70,35 +62,8 @@ class Table:
     def select(self, selector: str, *, text: bool) -> Source:
         """Return the columns that a name, a glob, a 0-based index or range, or a comma list of these chooses."""
         name = f"{self.blob.name}::{selector}"
-        parts = [selector] if selector in self.keys else [part.strip() for part in selector.split(",")]
-        fields = list(dict.fromkeys(field for part in parts for field in self._fields(part)))
+        fields = chosen(selector, self.layout.header, self.layout.width, self.blob.name)
         return self._source(name, fields, text=text)
-
-    def _fields(self, part: str) -> Sequence[int]:
-        width, header = self.layout.width, self.layout.header
-        named = [i for i, key in enumerate(header) if key == part]
-        if len(named) > 1:
-            raise self._no_part(f"two columns are called {part!r}", "choose one by its 0-based index")
-        if named:
-            return named
-        bounds = _RANGE.fullmatch(part)
-        if bounds:
-            found: Sequence[int] = range(width)[int(bounds[1] or 0) : int(bounds[2] or width)]
-        elif part.isdecimal():
-            found = range(width)[int(part) : int(part) + 1]
-        else:
-            found = [i for i, key in enumerate(header) if fnmatch.fnmatchcase(key, part)]
-        if found:
-            return found
-        if not header:
-            raise self._no_part(
-                f"no column {part!r}: the file has {width} columns and no header",
-                "choose by 0-based index or range",
-            )
-        raise self._no_part(f"no column {part!r}; there are: {listed(header)}", did_you_mean(part, header))
-
-    def _no_part(self, message: str, hint: str) -> DataError:
-        return DataError("selector", message, place=Place(self.blob.name), hint=hint)
 
     def _source(self, name: str, fields: Sequence[int], *, text: bool) -> Source:
         words = text and any(self._has_words(field) for field in fields)

@@ -13,9 +13,11 @@ import numpy as np
 from losscli.errors import DataError, OutputError, Place
 from losscli.files import npy
 from losscli.files.blob import Blob, did_you_mean
+from losscli.files.columnar import open_arrow, open_parquet
 from losscli.files.delimited import open_table, write_table
 from losscli.files.dialect import GZIP
 from losscli.files.json_data import open_json, write_json
+from losscli.files.json_lines import open_jsonl
 from losscli.files.npz import open_npz
 from losscli.files.safetensors_data import open_safetensors
 from losscli.files.source import Array, Container
@@ -69,6 +71,9 @@ FORMATS: tuple[Format, ...] = (
     Format("TSV (gzipped)", (".tsv.gz",), _NEVER, open_table, _write_tsv_gz),
     # The length of the header, which is far below 2**32, and its JSON.
     Format("safetensors", (".safetensors",), re.compile(rb"[^\0].{3}\0{4}\{", re.DOTALL), open_safetensors),
+    Format("JSONL", (".jsonl", ".ndjson"), re.compile(rb"(\xef\xbb\xbf)?\s*\{[^\n]*\}\s*\n\s*\{"), open_jsonl),
+    Format("Parquet", (".parquet", ".pq"), re.compile(rb"PAR1"), open_parquet),
+    Format("Arrow", (".arrow", ".feather", ".ipc", ".arrows"), re.compile(rb"ARROW1|\xff{4}.{3}\0", re.S), open_arrow),
     Format("JSON", (".json",), re.compile(rb"(\xef\xbb\xbf)?\s*[\[{]"), open_json, write_json),
     Format(
         "YAML",
@@ -83,8 +88,6 @@ FORMATS: tuple[Format, ...] = (
 _PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".joblib")
 _FOREIGN = (
     (b"\x89HDF", "HDF5"),
-    (b"PAR1", "Parquet"),
-    (b"ARROW1", "Arrow"),
     (b"MATLAB", "MATLAB"),
     (b"\xff\xfe", "UTF-16"),
     (b"\xfe\xff", "UTF-16"),

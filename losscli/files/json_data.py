@@ -15,7 +15,7 @@ from losscli.files.nested import MAX_BYTES, MAX_DEPTH, Document
 from losscli.files.source import Array
 
 
-class _RefusedError(Exception):
+class RefusedError(Exception):
     """A value that is valid JSON and is not read."""
 
 
@@ -28,11 +28,11 @@ def open_json(blob: Blob) -> Document:
             "text-encoding", "not UTF-8 text", place=Place(blob.name), hint="save the file as UTF-8"
         ) from None
     try:
-        root = json.loads(text, object_pairs_hook=_unique, parse_float=_finite)
+        root = parsed(text)
     except json.JSONDecodeError as error:
         place = Place(blob.name, error.lineno)
         raise DataError("json-parse", f"{error.msg} (column {error.colno})", place=place) from None
-    except _RefusedError as error:
+    except RefusedError as error:
         raise DataError("json-value", str(error), place=Place(blob.name)) from None
     except ValueError:
         raise DataError("json-value", "an integer of thousands of digits", place=Place(blob.name)) from None
@@ -42,19 +42,24 @@ def open_json(blob: Blob) -> Document:
     return Document(blob.name, "json", root)
 
 
+def parsed(text: str) -> Any:
+    """Return what a JSON text says; RefusedError where a key stands twice or a number is too large."""
+    return json.loads(text, object_pairs_hook=_unique, parse_float=_finite)
+
+
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         keys = [key for key, _ in pairs]
         twice = next(key for key in keys if keys.count(key) > 1)
-        raise _RefusedError(f"the key {twice[:40]!r} stands twice")
+        raise RefusedError(f"the key {twice[:40]!r} stands twice")
     return found
 
 
 def _finite(token: str) -> float:
     number = float(token)
     if math.isinf(number):
-        raise _RefusedError(f"too large for a double: {token[:40]}")
+        raise RefusedError(f"too large for a double: {token[:40]}")
     return number
 
 
