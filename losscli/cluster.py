@@ -73,18 +73,21 @@ def cluster(address: str | None = None, *, workers: int = 2, batch: int = BATCH)
 @contextmanager
 def _local(workers: int) -> Iterator[Any]:
     """A cluster of processes on this machine that leaves nothing behind."""
+    import dask
     from distributed import LocalCluster
 
     with (
         tempfile.TemporaryDirectory(prefix="losscli-", ignore_cleanup_errors=True) as folder,
+        dask.config.set({"temporary-directory": folder}),
         LocalCluster(
             n_workers=workers,
             threads_per_worker=1,
             processes=True,
-            dashboard_address=None,
+            # Without one, the status pages of a scheduler still take a port, on every network.
+            dashboard_address="127.0.0.1:0",
+            scheduler_kwargs={"dashboard": False},
             # Mapped files count as a worker's memory, and it would be ended for reading much.
             memory_limit=0,
-            local_directory=folder,
             silence_logs=logging.CRITICAL,
         ) as made,
     ):
@@ -181,26 +184,30 @@ class _Flight:
         """Yield what batches make, and raise the first failure once all is down."""
         self._fill()
         for future in self._finished:
-            made = self._landed(future)
+            made = self._landed(future, self._flying.pop(future))
             if made is not None:
                 yield made
             if not self._failures:
                 self._fill()
-        if self._failures:
-            raise min(self._failures, key=lambda failure: failure[0])[1]
+        self._tell()
 
     def one_by_one(self) -> Iterator[Any]:
         """Yield what the items make whose worker died: a death counts against all tasks that the worker was given."""
-        from distributed import KilledWorker
+        for batch in sorted(self._suspects):
+            for item in batch:
+                self._suspects.clear()
+                made = self._landed(self._send((item,)), (item,))
+                if made is None:
+                    break
+                yield made
+            if self._suspects:
+                self._failures.append((batch, _killer(self._work, self._suspects[0][0])))
+        self._tell()
 
-        for item in (item for batch in sorted(self._suspects) for item in batch):
-            try:
-                made = self._send((item,)).result()
-            except KilledWorker:
-                raise _killer(self._work, item) from None
-            if isinstance(made, LosscliError):
-                raise made
-            yield made
+    def _tell(self) -> None:
+        """Raise the first failure in the data."""
+        if self._failures:
+            raise min(self._failures, key=lambda failure: failure[0])[1]
 
     def cancel(self) -> None:
         """Call back what is still on its way."""
@@ -208,32 +215,50 @@ class _Flight:
             self._client.cancel(list(self._flying), force=True)
 
     def _fill(self) -> None:
-        for batch in islice(self._batches, max(0, self._room() - len(self._flying))):
-            future = self._send(batch)
-            self._flying[future] = batch
-            self._finished.add(future)
+        with _reaching():
+            for batch in islice(self._batches, max(0, self._room() - len(self._flying))):
+                future = self._send(batch)
+                self._flying[future] = batch
+                self._finished.add(future)
 
     def _send(self, batch: tuple[Any, ...]) -> Future:
         return self._client.submit(_batch, self._packed, batch, pure=False, retries=_RETRIES)
 
-    def _landed(self, future: Future) -> Any:
+    def _landed(self, future: Future, batch: tuple[Any, ...]) -> Any:
         """What a task made; None where it failed, which is noted."""
-        from concurrent.futures import CancelledError
-
         from distributed import KilledWorker
 
-        batch = self._flying.pop(future)
         try:
-            made = future.result()
+            return _result(future)
         except KilledWorker:
             self._suspects.append(batch)
-        except CancelledError:
-            self._failures.append(((), ClusterError("cluster-lost", "the scheduler is gone, or cannot be reached")))
-        else:
-            if not isinstance(made, LosscliError):
-                return made
-            self._failures.append((batch, made))
+        except ClusterError as error:
+            self._failures.append(((), error))
+        except LosscliError as error:
+            self._failures.append((batch, error))
         return None
+
+
+@contextmanager
+def _reaching() -> Iterator[None]:
+    """Within it, what shows that the scheduler is gone becomes a ClusterError."""
+    from concurrent.futures import CancelledError
+
+    from distributed.comm import CommClosedError
+
+    try:
+        yield
+    except (CancelledError, CommClosedError):
+        raise ClusterError("cluster-lost", "the scheduler is gone, or cannot be reached") from None
+
+
+def _result(future: Future) -> Any:
+    """What a task made; the LosscliError that it found in its stead."""
+    with _reaching():
+        made = future.result()
+    if isinstance(made, LosscliError):
+        raise made
+    return made
 
 
 class _Room:
