@@ -599,3 +599,104 @@ def test_the_line_of_a_fault_is_named(tmp_path: Path, line: str, code: str) -> N
     with pytest.raises(DataError) as caught:
         open_source(str(tmp_path / "x.jsonl"))
     assert (caught.value.code, caught.value.place) == (code, Place(str(tmp_path / "x.jsonl"), 2002))
+
+
+# --- URLs -------------------------------------------------------------------------------------------------------------
+
+
+def test_urls_are_fetched_once(tmp_path: Path, spooling: Path) -> None:
+    fsspec = pytest.importorskip("fsspec")
+    table = np.random.default_rng(6).normal(size=(50, 2))
+    stream = io.BytesIO()
+    np.save(stream, table)
+    memory = fsspec.filesystem("memory")
+    memory.pipe("/data/x.npy", stream.getvalue())
+    memory.pipe("/data/x.csv", b"a,b\n" + b"1,2\n" * 40)
+    source = open_source("memory://data/x.npy")
+    assert is_mapped(source.array)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(source)).array, table)
+    assert open_source("memory://data/x.csv::b").array.tolist() == [2] * 40
+    np.save(tmp_path / "y.npy", table)
+    np.testing.assert_array_equal(open_source(f"file://{tmp_path}/y.npy").array, table)
+    assert list(spooling.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("url", "code"), [("memory://no/such.csv", "file-missing"), ("nosuchthing://x/y.csv", "file-unreadable")]
+)
+def test_urls_that_lead_nowhere(url: str, code: str) -> None:
+    pytest.importorskip("fsspec")
+    with pytest.raises(DataError) as caught:
+        open_source(url)
+    assert (caught.value.code, caught.value.place) == (code, Place(url))
+
+
+def test_urls_without_fsspec_say_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("losscli.files.remote.find_spec", lambda _: None)
+    with pytest.raises(DataError) as caught:
+        open_source("https://example.org/x.csv")
+    assert (caught.value.code, caught.value.hint) == ("extra-missing", "pip install 'losscli[remote]'")
+
+
+# --- rows joined by their ids -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def tables_of_ids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    Path("p.csv").write_text("id,p_a,p_b\n007,1,2\n7,3,4\n9007199254740993,5,6\n")
+    Path("t.csv").write_text("label,id\n2,9007199254740993\n\n0,007\n1,7\n")
+    return tmp_path
+
+
+@pytest.mark.usefixtures("tables_of_ids")
+@pytest.mark.parametrize("specs", [["p.csv", "t.csv"], ["p.csv::p_*", "t.csv::label"]])
+def test_rows_are_joined_by_their_ids_as_written(specs: list[str]) -> None:
+    found = gather(specs, ["logits", "label"], id_col="id")
+    assert found["logits"].array.tolist() == [[1, 2], [3, 4], [5, 6]]
+    label = found["label"]
+    assert isinstance(label.array, View)
+    assert label.array[:].reshape(-1).tolist() == [0, 1, 2]
+    assert label.array[np.array([2, 0])].reshape(-1).tolist() == [2, 0]
+    assert [str(label.place((row,))) for row in range(3)] == ["t.csv:4:1", "t.csv:5:1", "t.csv:2:1"]
+    assert pickle.loads(pickle.dumps(label)).array[1:].reshape(-1).tolist() == [1, 2]
+
+
+@pytest.mark.usefixtures("tables_of_ids")
+def test_formats_are_joined_with_each_other() -> None:
+    np.savez("t.npz", id=np.array([3, 1, 2]), y=np.array([30, 10, 20]))
+    Path("p.jsonl").write_text("".join(f'{{"id": {i}, "z": {i}.5}}\n' for i in (1, 2, 3)))
+    Path("q").mkdir()
+    Path("q/a.csv").write_text("id,z\n2,2.5\n")
+    Path("q/b.csv").write_text("id,z\n3,3.5\n1,1.5\n")
+    found = gather(["p.jsonl", "t.npz", "q"], ["a", "b", "c"], id_col="id")
+    assert found["b"].array[:].tolist() == [10, 20, 30]
+    assert found["c"].array[:].reshape(-1).tolist() == [1.5, 2.5, 3.5]
+    assert str(found["c"].place((0,))) == "q/b.csv:3:2"
+
+
+@pytest.mark.usefixtures("tables_of_ids")
+@pytest.mark.parametrize(
+    ("text", "code", "place"),
+    [
+        ("id,label\n7,1\n007,0\n7,2\n9007199254740993,0\n", "id-twice", "t.csv:4:1"),
+        ("id,label\n7,1\n007,0\n9007199254740992,0\n", "id-missing", "p.csv:4:1"),
+        ("id,label\n7,1\n007,0\n9007199254740993,0\nnew,1\n", "id-missing", "t.csv:5:1"),
+        ("key,label\n7,1\n007,0\n9007199254740993,0\n", "id-column", "t.csv"),
+    ],
+)
+def test_ids_that_do_not_pair_are_named(text: str, code: str, place: str) -> None:
+    Path("t.csv").write_text(text)
+    with pytest.raises(DataError) as caught:
+        gather(["p.csv", "t.csv"], ["logits", "label"], id_col="id")
+    assert (caught.value.code, str(caught.value.place)) == (code, place)
+
+
+def test_ids_on_the_command_line(tables_of_ids: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("q.csv").write_text("id,p_a,p_b\n1,1,2\n2,3,4\n")
+    Path("t.csv").write_text("id,label\n2,1\n1,0\n")
+    assert run(["compute", "ce", "q.csv", "t.csv", "--id-col", "id", "-q"]) == 0
+    joined = capsys.readouterr().out
+    Path("t.csv").write_text("label\n0\n1\n")
+    assert run(["compute", "ce", "q.csv::p_*", "t.csv", "-q"]) == 0
+    assert capsys.readouterr().out == joined

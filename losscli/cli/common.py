@@ -95,7 +95,8 @@ def read_inputs(
         message = "'-' stands twice, and standard input can be read once"
         raise UsageError("stdin-twice", message, hint="put one of them in a file")
     text = [entry.name for entry in signature.inputs if _may_be_text(entry.name, signature)]
-    return gather(list(data), signature.names, text=text, dtype=options.get("dtype") or "")
+    dtype, id_col = options.get("dtype") or "", options.get("id_col") or ""
+    return gather(list(data), signature.names, text=text, dtype=dtype, id_col=id_col)
 
 
 def _may_be_text(name: str, signature: Signature) -> bool:

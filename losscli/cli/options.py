@@ -138,6 +138,9 @@ def shared(signature: Signature) -> list[Option]:
         links = tuple(signature.links)
         known.append(Option("link", str, signature.default_link, text, words=("--from",), choices=links))
     known.append(Option("dtype", str, None, "What two bytes without a type are in NPY files.", choices=("bf16",)))
+    if len(signature.names) > 1:
+        text = "The column of ids by which files are joined, in the order of the first; without it, by row."
+        known.append(Option("id_col", str, None, text, metavar="NAME"))
     return known
 
 

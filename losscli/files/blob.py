@@ -106,8 +106,13 @@ def is_url(path: str) -> bool:
 
 
 def open_blob(path: str, stdin: BinaryIO | None = None, dtype: str = "") -> Blob:
-    """Return the bytes of a path, or of standard input for ``-``."""
-    blob = _from_stdin(stdin) if path == "-" else _from_path(path)
+    """Return the bytes of a path or URL, or of standard input for ``-``."""
+    if is_url(path):
+        from losscli.files.remote import fetch
+
+        blob = fetch(path)
+    else:
+        blob = _from_stdin(stdin) if path == "-" else _from_path(path)
     if blob.size == 0:
         raise DataError("file-empty", "the file is empty", place=Place(blob.name))
     return replace(blob, dtype=dtype)

@@ -11,8 +11,9 @@ from typing import BinaryIO
 from losscli.errors import DataError, Place, UsageError
 from losscli.files.blob import did_you_mean, is_url, listed, open_blob
 from losscli.files.formats import reader_of
+from losscli.files.join import joined
 from losscli.files.shards import files_of, open_shards
-from losscli.files.source import Array, Container, Source
+from losscli.files.source import Array, Container, Source, Tabular
 from losscli.files.views import View
 
 
@@ -43,6 +44,7 @@ class Origin:
     selector: str | None
     text: bool
     dtype: str
+    leave: str
 
     def __call__(self) -> Array | View:
         """Return the array, opened once per process."""
@@ -52,7 +54,7 @@ class Origin:
 @lru_cache(maxsize=64)
 def _opened(origin: Origin) -> Array | View:
     path = origin.path if is_url(origin.path) else str(Path(origin.folder, origin.path))
-    return _Opened(path, origin.dtype).source(origin.selector, text=origin.text).array
+    return _Opened(path, origin.dtype).source(origin.selector, text=origin.text, leave=origin.leave).array
 
 
 class _Opened:
@@ -70,12 +72,32 @@ class _Opened:
             self.again = True
             self.container = open_shards(path, files, dtype)
 
-    def source(self, selector: str | None, *, text: bool) -> Source:
-        """The whole, or the part that a selector names."""
-        container = self.container
-        source = container.whole(text=text) if selector is None else container.select(selector, text=text)
-        origin = Origin(str(Path.cwd()), self.path, selector, text, self.dtype)
+    def source(self, selector: str | None, *, text: bool, leave: str = "") -> Source:
+        """The whole, less the column to ``leave`` out, or the part that a selector names."""
+        if selector is not None:
+            source = self.container.select(selector, text=text)
+        else:
+            source = self._rest(leave, text=text) if leave else self.container.whole(text=text)
+        origin = Origin(str(Path.cwd()), self.path, selector, text, self.dtype, leave)
         return replace(source, origin=origin) if self.again else source
+
+    def _rest(self, leave: str, *, text: bool) -> Source:
+        container = self.container
+        if isinstance(container, Tabular):
+            return container.rest(leave, text=text)
+        others = [key for key in container.keys if key != leave]
+        return container.select(others[0], text=text) if len(others) == 1 else container.whole(text=text)
+
+    def ids(self, column: str) -> Source:
+        """The column of ids: as they are written, where the format is text."""
+        keys = self.container.keys
+        if column not in keys:
+            message = f"no column {column!r} of ids; there are: {listed(keys) or 'none'}"
+            place = Place("<stdin>" if self.path == "-" else self.path)
+            raise DataError("id-column", message, place=place, hint=did_you_mean(column, keys))
+        if isinstance(self.container, Tabular):
+            return self.container.words(column)
+        return self.container.select(column, text=True)
 
 
 def open_source(spec: str, *, text: bool = False, stdin: BinaryIO | None = None, dtype: str = "") -> Source:
@@ -97,11 +119,13 @@ def gather(
     text: Collection[str] = (),
     stdin: BinaryIO | None = None,
     dtype: str = "",
+    id_col: str = "",
 ) -> dict[str, Source]:
     """Return the sources of the inputs ``names``: one spec for each, in order, or one container that names them.
 
     Inputs in ``optional`` may be missing; their specs follow those of the others. Inputs in ``text`` may hold class
-    names. Raises DataError and UsageError.
+    names. With ``id_col``, sources of their own are joined by that column, in the order of the first. Raises DataError
+    and UsageError.
     """
     required = [name for name in names if name not in optional]
     inputs = [*required, *optional]
@@ -110,13 +134,17 @@ def gather(
             "stdin-twice", "'-' stands twice, and standard input can be read once", hint="put one of them in a file"
         )
     if len(specs) == 1 and required:
-        return _from_one(specs[0], required, inputs, text, stdin, dtype)
+        return _from_one(specs[0], required, inputs, text, stdin, dtype, id_col)
     if not len(required) <= len(specs) <= len(inputs):
         raise _count_error(len(specs), required, optional)
-    return {
-        name: open_source(spec, text=name in text, stdin=stdin, dtype=dtype)
-        for name, spec in zip(inputs, specs, strict=False)
-    }
+    sources, ids = {}, {}
+    for name, spec in zip(inputs, specs, strict=False):
+        path, selector = _parse(spec)
+        opened = _Opened(path, dtype, stdin)
+        if id_col:
+            ids[name] = opened.ids(id_col)
+        sources[name] = opened.source(selector, text=name in text, leave=id_col)
+    return joined(sources, ids) if id_col else sources
 
 
 def _from_one(
@@ -126,6 +154,7 @@ def _from_one(
     text: Collection[str],
     stdin: BinaryIO | None,
     dtype: str,
+    id_col: str,
 ) -> dict[str, Source]:
     path, selector = _parse(spec)
     if selector is not None:
@@ -136,7 +165,7 @@ def _from_one(
     container = opened.container
     found = {name: selector for name in inputs if (selector := container.find(name)) is not None}
     if len(required) == 1 and required[0] not in found:
-        return {required[0]: opened.source(None, text=required[0] in text)}
+        return {required[0]: opened.source(None, text=required[0] in text, leave=id_col)}
     if not container.keys:
         raise _count_error(1, required, inputs[len(required) :])
     for name in required:

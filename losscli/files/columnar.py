@@ -49,6 +49,15 @@ class Columnar:
         fields = chosen(selector, self.keys, len(self.keys), self.file)
         return self._source(f"{self.file}::{selector}", fields, text=text)
 
+    def rest(self, name: str, *, text: bool) -> Source:
+        """Return all columns but one."""
+        fields = [i for i, key in enumerate(self.keys) if key != name]
+        return self._source(self.file, fields or range(len(self.keys)), text=text)
+
+    def words(self, name: str) -> Source:
+        """Return a column as it is: whole numbers and words are exact."""
+        return self.select(name, text=True)
+
     def _source(self, name: str, fields: Sequence[int], *, text: bool) -> Source:
         names = [self.keys[field] for field in fields]
         for column in names:

@@ -65,8 +65,20 @@ class Table:
         fields = chosen(selector, self.layout.header, self.layout.width, self.blob.name)
         return self._source(name, fields, text=text)
 
+    def rest(self, name: str, *, text: bool) -> Source:
+        """Return all columns but one."""
+        fields = [i for i, key in enumerate(self.keys) if key != name]
+        return self._source(self.blob.name, fields or range(self.layout.width), text=text)
+
+    def words(self, name: str) -> Source:
+        """Return a column as it is written, be it of numbers."""
+        fields = chosen(name, self.keys, self.layout.width, self.blob.name)
+        return self._columns(f"{self.blob.name}::{name}", fields, words=True)
+
     def _source(self, name: str, fields: Sequence[int], *, text: bool) -> Source:
-        words = text and any(self._has_words(field) for field in fields)
+        return self._columns(name, fields, words=text and any(self._has_words(field) for field in fields))
+
+    def _columns(self, name: str, fields: Sequence[int], *, words: bool) -> Source:
         array, gaps = read_columns(self.blob, self.layout, fields, words=words)
         lines = Lines(self.blob.name, self.layout.first, gaps, fields)
         if len(fields) == 1:

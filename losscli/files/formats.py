@@ -12,7 +12,7 @@ import numpy as np
 
 from losscli.errors import DataError, OutputError, Place
 from losscli.files import npy
-from losscli.files.blob import Blob, did_you_mean
+from losscli.files.blob import Blob, did_you_mean, is_url
 from losscli.files.columnar import open_arrow, open_parquet
 from losscli.files.delimited import open_table, write_table
 from losscli.files.dialect import GZIP
@@ -96,7 +96,9 @@ _FOREIGN = (
 
 def reader_of(blob: Blob) -> Callable[[Blob], Container]:
     """Return the reader for a blob: by suffix, and by first bytes where that says nothing."""
-    lower = PurePath(blob.name).name.lower()
+    # What follows the path in a URL is no suffix.
+    path = re.split(r"[?#]", blob.name)[0] if is_url(blob.name) else blob.name
+    lower = PurePath(path).name.lower()
     if lower.endswith(_PICKLES) or re.match(rb"\x80[\x02-\x05]", blob.head):
         raise DataError(
             "file-pickle",

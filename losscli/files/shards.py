@@ -14,7 +14,7 @@ import numpy as np
 from losscli.errors import DataError, Place
 from losscli.files.blob import open_blob, unreadable
 from losscli.files.formats import reader_of
-from losscli.files.source import Array, Container, Source
+from losscli.files.source import Array, Container, Source, Tabular
 from losscli.files.spool import SMALL, on_disk
 from losscli.files.views import Shards, View
 
@@ -49,7 +49,6 @@ class ShardSet:
 
     name: str
     parts: tuple[Container, ...]
-    files: tuple[str, ...]
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -115,9 +114,24 @@ class ShardPlaces:
         return self.sources[shard].place((index[0] - self.starts[shard], *index[1:]))
 
 
+@dataclass(frozen=True)
+class TableShards(ShardSet):
+    """Files that are tables with the same columns."""
+
+    parts: tuple[Tabular, ...]
+
+    def rest(self, name: str, *, text: bool) -> Source:
+        """Return all columns but one."""
+        return self._joined(self.name, [partial(part.rest, name, text=text) for part in self.parts])
+
+    def words(self, name: str) -> Source:
+        """Return a column as it is written, be it of numbers."""
+        return self._joined(f"{self.name}::{name}", [partial(part.words, name) for part in self.parts])
+
+
 def open_shards(path: str, files: Sequence[str], dtype: str) -> ShardSet:
     """Return the container of several files."""
-    parts = []
+    parts: list[Container] = []
     reader = None
     for name in files:
         blob = open_blob(name, dtype=dtype)
@@ -125,7 +139,8 @@ def open_shards(path: str, files: Sequence[str], dtype: str) -> ShardSet:
         if mine is not (reader := reader or mine):
             raise _mixed(path, files[0], name)
         parts.append(mine(blob))
-    return ShardSet(path, tuple(parts), tuple(files))
+    tables = tuple(part for part in parts if isinstance(part, Tabular))
+    return TableShards(path, tables) if len(tables) == len(parts) else ShardSet(path, tuple(parts))
 
 
 def _mixed(path: str, first: str, other: str) -> DataError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -82,3 +82,14 @@ class Container(Protocol):
 
     def find(self, name: str) -> str | None:
         """Return the selector of the input called ``name``, if the file has it."""
+
+
+@runtime_checkable
+class Tabular(Container, Protocol):
+    """A container whose parts are columns of one table."""
+
+    def rest(self, name: str, *, text: bool) -> Source:
+        """Return all columns but one."""
+
+    def words(self, name: str) -> Source:
+        """Return a column as it is written, be it of numbers."""
