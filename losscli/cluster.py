@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import logging
 import pickle
+import signal
 import tempfile
 import time
 import zlib
@@ -17,6 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from functools import lru_cache, partial, reduce
 from itertools import islice
+from multiprocessing import resource_tracker
 from operator import add
 from typing import TYPE_CHECKING, Any
 
@@ -60,10 +62,13 @@ def cluster(address: str | None = None, *, workers: int = 2, batch: int = BATCH)
     with ExitStack() as stack:
         stack.enter_context(dask.config.set(_SETTINGS))
         stack.enter_context(_hushed())
-        scheduler = address or stack.enter_context(_local(workers))
+        scheduler: Any = address or stack.enter_context(_local())
         try:
             client = stack.enter_context(Client(scheduler, timeout=_PATIENCE, set_as_default=False))
-            client.wait_for_workers(1, timeout=_PATIENCE)
+            if address is None:
+                # Only now, when an interrupt finds something that can be closed.
+                scheduler.scale(workers)
+            client.wait_for_workers(1 if address else workers, timeout=_PATIENCE)
         except (OSError, ValueError) as error:
             raise ClusterError("cluster-unreachable", f"no cluster at {address}: {error}") from None
         _require_same_versions(client.run(_probe()))
@@ -71,27 +76,48 @@ def cluster(address: str | None = None, *, workers: int = 2, batch: int = BATCH)
 
 
 @contextmanager
-def _local(workers: int) -> Iterator[Any]:
-    """A cluster of processes on this machine that leaves nothing behind."""
+def _local() -> Iterator[Any]:
+    """A cluster of processes on this machine that leaves nothing behind; it has none yet."""
     import dask
     from distributed import LocalCluster
 
     with (
         tempfile.TemporaryDirectory(prefix="losscli-", ignore_cleanup_errors=True) as folder,
         dask.config.set({"temporary-directory": folder}),
-        LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,
-            processes=True,
-            # Without one, the status pages of a scheduler still take a port, on every network.
-            dashboard_address="127.0.0.1:0",
-            scheduler_kwargs={"dashboard": False},
-            # Mapped files count as a worker's memory, and it would be ended for reading much.
-            memory_limit=0,
-            silence_logs=logging.CRITICAL,
-        ) as made,
+        ExitStack() as stack,
     ):
+        with _deaf():
+            made = LocalCluster(
+                n_workers=0,
+                threads_per_worker=1,
+                processes=True,
+                # Without one, the status pages of a scheduler still take a port, on every network.
+                dashboard_address="127.0.0.1:0",
+                scheduler_kwargs={"dashboard": False},
+                # Mapped files count as a worker's memory, and it would be ended for reading much.
+                memory_limit=0,
+                silence_logs=logging.CRITICAL,
+            )
+            stack.enter_context(made)
         yield made
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Threads that begin within it, and the processes that they start, leave Ctrl-C to this one, which gets it later.
+
+    A terminal sends it to all of them, and workers would tell about it.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    # Whichever thread starts this helper of multiprocessing hears again afterwards.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

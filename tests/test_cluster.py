@@ -427,6 +427,44 @@ def test_a_poisoned_shard_is_named(tmp_path: Path) -> None:
     assert json.loads(Path("c").read_text().splitlines()[0])["schema"] == "losscli.checkpoint/1"
 
 
+def test_an_interrupt_ends_all_processes_in_silence(tmp_path: Path) -> None:
+    stored(tmp_path, a=np.zeros(4_000_000), b=np.ones(4_000_000))
+    (tmp_path / "tmp").mkdir()
+    line = [
+        "compute",
+        "huber",
+        "a.npy",
+        "b.npy",
+        "--engine",
+        "dask",
+        "--batch",
+        "1",
+        "--resume",
+        "c",
+        "--grad",
+        "g.npy",
+    ]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "losscli", *line],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "TMPDIR": str(tmp_path / "tmp")},
+        # Like a terminal, which interrupts the workers too.
+        start_new_session=True,
+    )
+    while not list((tmp_path / "tmp").iterdir()):
+        assert process.poll() is None
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.communicate(timeout=60) == (b"", b"")
+    assert process.returncode == 130
+    assert not list((tmp_path / "tmp").iterdir())
+    assert not Path("g.npy").exists()
+    # No process of its group is left but, for a moment, those that end by themselves.
+    with pytest.raises(ProcessLookupError):
+        for _ in range(10**7):
+            os.killpg(process.pid, 0)
+
+
 def test_slopes_go_to_a_file_for_each_shard(tmp_path: Path, local: Any, capsys: pytest.CaptureFixture[str]) -> None:
     rng = np.random.default_rng(3)
     shards(tmp_path, "p", rng.normal(size=400), [100, 101, 300])
