@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from losscli.blocks import Measure, Outputs, Work, folded
-from losscli.engines import Engine, serial
+from losscli.engines import Engine, keep_pages, serial
 from losscli.errors import DataError, Place, UsageError
 from losscli.files.source import Source
 from losscli.inputs import Array
@@ -53,6 +53,7 @@ def evaluate(
     that of the reduced value; for ``none``, each row's own. ``allocate`` makes what slopes and per-row losses
     are written into, given their name in Outputs and their shape. Raises UsageError and DataError.
     """
+    keep_pages()
     wants = wants or Wants()
     made = sources if isinstance(sources, Plan) else plan_of(bound, sources, how, sample_weight, mask)
     _check_wants(bound, wants)

@@ -164,8 +164,8 @@ def _checked_index(labels: Raw, classes: int, place: Callable[..., Place]) -> In
         if bad.any():
             row = int(np.argmax(bad))
             raise DataError("label-fraction", f"label {labels[row]:g} is not a whole number", place=place(row))
-    bad = (labels.astype(np.float64) < 0) | (labels >= classes)
-    if bad.any():
+    if len(labels) and not (labels.min() >= 0 and labels.max() < classes):
+        bad = (labels.astype(np.float64) < 0) | (labels >= classes)
         row = int(np.argmax(bad))
         label = float(labels[row])
         hint = f"the scores have {classes} classes, counted from 0; skip such rows with --ignore-index {label:.0f}"
