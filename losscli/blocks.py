@@ -154,9 +154,9 @@ class Work:
 
     def _pooled(self, span: Span, table: Table, fold: Fold, kernel: Pooled) -> Part:
         weighing = table.weighing
-        if self.outputs.per_sample is not None or self.wants.top:
+        if self.wants.per_sample or self.wants.top:
             message = f"{self.bound.loss.name} is a function of all rows together: a row has no loss of its own"
-            raise UsageError("loss-pooled", message, hint="leave out --per-sample, --top and --reduction none")
+            raise UsageError("loss-pooled", message, hint="leave out --per-sample and --top")
         if self.totals:
             hess = None if kernel.hess is None else partial(kernel.hess, *self.totals)
             self._write_slopes(span, weighing, fold, Rows(np.empty(0), partial(kernel.grad, *self.totals), hess))

@@ -44,7 +44,11 @@ _PATIENCE = 30.0
 # Below this many bytes, what is worked on travels within each task, and nothing is lost with a worker.
 _SMALL = 1 << 16
 
-_SETTINGS = {"distributed.scheduler.allowed-failures": _RETRIES, "distributed.comm.retry.count": 0}
+_SETTINGS = {
+    "distributed.scheduler.allowed-failures": _RETRIES,
+    # Dask has workers give freed memory back at once, which makes blocks of temporaries four times as slow.
+    "distributed.nanny.pre-spawn-environ": {"OMP_NUM_THREADS": 1, "MKL_NUM_THREADS": 1, "OPENBLAS_NUM_THREADS": 1},
+}
 
 
 @contextmanager
@@ -209,25 +213,23 @@ class _Flight:
     def sums(self) -> Iterator[Any]:
         """Yield what batches make, and raise the first failure once all is down."""
         self._fill()
-        for future in self._finished:
-            made = self._landed(future, self._flying.pop(future))
-            if made is not None:
-                yield made
+        # All that are finished at once, and as many in their place: a message for each would cost what a task does.
+        for futures in self._finished.batches():
+            yield from self._landed({future: self._flying.pop(future) for future in futures})
             if not self._failures:
                 self._fill()
         self._tell()
 
     def one_by_one(self) -> Iterator[Any]:
         """Yield what the items make whose worker died: a death counts against all tasks that the worker was given."""
-        for batch in sorted(self._suspects):
+        suspects, self._suspects = sorted(self._suspects), []
+        for batch in suspects:
             for item in batch:
-                self._suspects.clear()
-                made = self._landed(self._send((item,)), (item,))
-                if made is None:
+                yield from self._landed(dict.fromkeys(self._send([(item,)]), (item,)))
+                if self._suspects or self._failures:
                     break
-                yield made
-            if self._suspects:
-                self._failures.append((batch, _killer(self._work, self._suspects[0][0])))
+            self._failures += [(killers, _killer(self._work, killers[0])) for killers in self._suspects]
+            self._suspects.clear()
         self._tell()
 
     def _tell(self) -> None:
@@ -242,27 +244,41 @@ class _Flight:
 
     def _fill(self) -> None:
         with _reaching():
-            for batch in islice(self._batches, max(0, self._room() - len(self._flying))):
-                future = self._send(batch)
-                self._flying[future] = batch
-                self._finished.add(future)
+            room = self._room() - len(self._flying)
+        batches = list(islice(self._batches, max(0, room)))
+        futures = self._send(batches)
+        self._flying.update(zip(futures, batches, strict=True))
+        self._finished.update(futures)
 
-    def _send(self, batch: tuple[Any, ...]) -> Future:
-        return self._client.submit(_batch, self._packed, batch, pure=False, retries=_RETRIES)
+    def _send(self, batches: list[tuple[Any, ...]]) -> list[Future]:
+        if not batches:
+            return []
+        with _reaching():
+            futures = self._client.map(_batch, batches, packed=self._packed, pure=False, retries=_RETRIES)
+        return list(futures)
 
-    def _landed(self, future: Future, batch: tuple[Any, ...]) -> Any:
-        """What a task made; None where it failed, which is noted."""
+    def _landed(self, tasks: Mapping[Future, tuple[Any, ...]]) -> Iterator[Any]:
+        """What tasks made; those that failed are noted."""
         from distributed import KilledWorker
 
-        try:
-            return _result(future)
-        except KilledWorker:
-            self._suspects.append(batch)
-        except ClusterError as error:
-            self._failures.append(((), error))
-        except LosscliError as error:
-            self._failures.append((batch, error))
-        return None
+        made: dict[Future, Any] = {}
+        whole = [future for future in tasks if future.status == "finished"]
+        # One may be lost with its worker in this very moment, and be found again, or not, below.
+        with _reaching(), suppress(KilledWorker):
+            made = dict(zip(whole, self._client.gather(whole), strict=True))
+        for future, batch in tasks.items():
+            try:
+                result = made[future] if future in made else _result(future)
+            except KilledWorker:
+                self._suspects.append(batch)
+                continue
+            except ClusterError as error:
+                self._failures.append(((), error))
+                continue
+            if isinstance(result, LosscliError):
+                self._failures.append((batch, result))
+            else:
+                yield result
 
 
 @contextmanager
@@ -309,7 +325,7 @@ def _killer(work: Any, item: Any) -> LosscliError:
     return DataError("worker-killed", f"{rows}: every worker that took them died", place=place)
 
 
-def _batch(packed: bytes, items: Iterable[Any]) -> Any:
+def _batch(items: Iterable[Any], packed: bytes) -> Any:
     """On a worker: the sum of the batch, or the error that its data make, which another try would not mend."""
     try:
         work = _unpacked(packed)

@@ -79,6 +79,9 @@ def evaluate(
     )
     if part.kept == 0 or (reduction == "mean" and weight == 0.0):
         return replace(result, value=_nothing(made, empty))
+    if len(part.total) > 1:
+        # One value whatever the reduction: no row has a loss of its own.
+        result = replace(result, per_sample=None)
     return replace(result, value=_value(work, part, reduction, weight, engine))
 
 

@@ -41,7 +41,7 @@ def results(loss: Loss, data: Data, link: str, engine: Engine = serial, reductio
             data,
             how=How(link=link),
             reduction=reduction,
-            wants=Wants(grad=name, hess=name, per_sample=True),
+            wants=Wants(grad=name, hess=name, per_sample=not is_pooled(loss)),
             engine=engine,
         )
         for name in loss.reads.differentiable
@@ -89,8 +89,11 @@ def test_rows_do_not_depend_on_the_block_they_are_in(
 
 def test_the_sum_is_that_of_the_rows(entry: Loss, monkeypatch: pytest.MonkeyPatch) -> None:
     if is_pooled(entry):
-        # It has no rows to add up; what it gives for each is nothing.
-        assert not results(entry, data_of(entry, entry.reads.default_link), "")[0].per_sample.any()  # type: ignore[union-attr]
+        # It has no rows to add up: one value under every reduction, and none for each row.
+        data = data_of(entry, entry.reads.default_link)
+        found = [results(entry, data, "", reduction=reduction)[0] for reduction in ("mean", "sum", "none")]
+        assert len({result.value for result in found}) == 1
+        assert [result.per_sample for result in found] == [None] * 3
         return
     for size in (1 << 20, 8 * 4 * 5):
         monkeypatch.setattr(planning, "_BLOCK_BYTES", size)

@@ -5,7 +5,7 @@ from __future__ import annotations
 WAYS_OUT = {
     "usage": "add --help to see what the command takes",
     "verb-unknown": "'losscli --help' lists the commands",
-    "loss-pooled": "leave out --per-sample, --top and --reduction none",
+    "loss-pooled": "leave out --per-sample and --top",
     "loss-unknown": "'losscli list' shows all losses",
     "parameter-unknown": "'losscli show LOSS' lists its parameters",
     "parameter-number": "write a plain decimal number, such as 2 or 0.5",
