@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from losscli.errors import DataError, Place
-from losscli.inputs import IDENTITY, LABEL, SIMPLEX, Array, Groups, Ints, Target
+from losscli.inputs import IDENTITY, LABEL, SIMPLEX, Array, Domain, Groups, Ints, Target
 from losscli.loss import did_you_mean
 from losscli.plan import Column, Plan, Raw
 from losscli.stable import FEW
@@ -220,8 +220,11 @@ def _numbers(plan: Plan, name: str, keep: Ints | None, start: int, stop: int, su
     block = np.asarray(flat, dtype=np.float64, order="F" if vectors and flat.shape[-1] < FEW else "C")
     if plan.how.zero_one_labels and name == "label":
         block = _signed(block, _placer(plan, column, start, keep))
-    if not sure:
-        _check_domain(plan, name, block, _placer(plan, column, start, keep))
+    domain = plan.signature.domain(name, plan.link)
+    # A float32 has half the bytes to look through.
+    looked = flat if flat.dtype == np.float32 and not domain.sums and name != "label" else block
+    if not (sure or domain.admits(looked)):
+        _refuse(domain, name, block, _placer(plan, column, start, keep))
     if name == "target" and plan.how.label_smoothing:
         return block * (1.0 - plan.how.label_smoothing) + plan.how.label_smoothing / 2.0
     return block
@@ -236,10 +239,8 @@ def _signed(labels: Array, place: Callable[..., Place]) -> Array:
     return 2.0 * labels - 1.0
 
 
-def _check_domain(plan: Plan, name: str, block: Array, place: Callable[..., Place]) -> None:
-    domain = plan.signature.domain(name, plan.link)
-    if domain.admits(block):
-        return
+def _refuse(domain: Domain, name: str, block: Array, place: Callable[..., Place]) -> None:
+    """Name the first entry of a block that is outside its domain, or the first row that is."""
     outside = domain.outside(block)
     if outside.any():
         at = np.unravel_index(int(np.argmax(outside)), block.shape)

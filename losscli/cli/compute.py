@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 import typer
 
-from losscli.checkpoint import Checkpoint, job_of
 from losscli.cli.common import (
     as_json,
     aside_of,
@@ -40,6 +39,7 @@ from losscli.plan import Plan, plan
 from losscli.results import Reduction, Result, Wants
 
 if TYPE_CHECKING:
+    from losscli.checkpoint import Checkpoint
     from losscli.verifier.gradcheck import Check
 
 # What may go into files, under the options' names, and its key in the JSON.
@@ -156,6 +156,8 @@ def _checkpoint(
 ) -> AbstractContextManager[Checkpoint | None]:
     if options["resume"] is None:
         return nullcontext()
+    from losscli.checkpoint import Checkpoint, job_of
+
     return Checkpoint(options["resume"], job_of(bound, made, wants, options["reduction"], files))
 
 

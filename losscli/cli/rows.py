@@ -8,11 +8,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from losscli.checkpoint import Checkpoint
 from losscli.errors import UsageError
 from losscli.files import create_array, keep_array
 from losscli.files.row_file import RowFile, RowFiles
@@ -20,6 +19,9 @@ from losscli.files.shards import ShardPlaces
 from losscli.files.source import Source
 from losscli.files.views import Shards
 from losscli.results import Result
+
+if TYPE_CHECKING:
+    from losscli.checkpoint import Checkpoint
 
 # The end of the name of each file in a folder.
 _ENDS = {"gradient": ".grad.npy", "hessian": ".hess.npy", "per_sample": ".per-sample.npy"}

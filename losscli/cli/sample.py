@@ -10,7 +10,8 @@ import typer
 
 from losscli.cli.exits import emit
 from losscli.cli.options import Option, Usage, argument, choice, page, signed
-from losscli.files import text_of_arrays, write_array, write_arrays
+from losscli.files import write_array
+from losscli.files.bundle import text_of_arrays, write_arrays
 from losscli.loss import get
 from losscli.verifier.points import draw
 

@@ -5,24 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path, PurePath
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from losscli.errors import DataError, OutputError, Place
 from losscli.files import npy
 from losscli.files.blob import Blob, did_you_mean, is_url
-from losscli.files.columnar import open_arrow, open_parquet
 from losscli.files.delimited import open_table, write_table
 from losscli.files.dialect import GZIP
-from losscli.files.json_data import open_json, write_json
-from losscli.files.json_lines import open_jsonl
-from losscli.files.npz import open_npz
-from losscli.files.safetensors_data import open_safetensors
 from losscli.files.source import Array, Container
 from losscli.files.whole import write_whole
-from losscli.files.yaml_data import open_yaml
 
 Writer = Callable[[BinaryIO, Array, Sequence[str]], None]
 
@@ -61,25 +56,55 @@ def _write_tsv_gz(stream: BinaryIO, array: Array, columns: Sequence[str]) -> Non
         write_table(packed, array, columns, "\t")  # type: ignore[arg-type]
 
 
+def _later(module: str, name: str) -> Callable[..., Any]:
+    """A function of a format's own module, which is imported when it is called: most runs read one format."""
+
+    def call(*given: Any) -> Any:
+        return getattr(import_module(f"losscli.files.{module}"), name)(*given)
+
+    return call
+
+
 _NEVER = re.compile(rb"(?!)")
 
 # Where the suffix does not tell, the first row whose magic matches is the format; CSV, which has none, comes last.
 FORMATS: tuple[Format, ...] = (
     Format("NPY", (".npy",), re.compile(re.escape(npy.MAGIC)), npy.open_npy, npy.write_npy),
-    Format("NPZ", (".npz",), re.compile(rb"PK(\x03\x04|\x05\x06)"), open_npz),
+    Format("NPZ", (".npz",), re.compile(rb"PK(\x03\x04|\x05\x06)"), _later("npz", "open_npz")),
     Format("CSV (gzipped)", (".csv.gz",), re.compile(re.escape(GZIP)), open_table, _write_csv_gz),
     Format("TSV (gzipped)", (".tsv.gz",), _NEVER, open_table, _write_tsv_gz),
     # The length of the header, which is far below 2**32, and its JSON.
-    Format("safetensors", (".safetensors",), re.compile(rb"[^\0].{3}\0{4}\{", re.DOTALL), open_safetensors),
-    Format("JSONL", (".jsonl", ".ndjson"), re.compile(rb"(\xef\xbb\xbf)?\s*\{[^\n]*\}\s*\n\s*\{"), open_jsonl),
-    Format("Parquet", (".parquet", ".pq"), re.compile(rb"PAR1"), open_parquet),
-    Format("Arrow", (".arrow", ".feather", ".ipc", ".arrows"), re.compile(rb"ARROW1|\xff{4}.{3}\0", re.S), open_arrow),
-    Format("JSON", (".json",), re.compile(rb"(\xef\xbb\xbf)?\s*[\[{]"), open_json, write_json),
+    Format(
+        "safetensors",
+        (".safetensors",),
+        re.compile(rb"[^\0].{3}\0{4}\{", re.DOTALL),
+        _later("safetensors_data", "open_safetensors"),
+    ),
+    Format(
+        "JSONL",
+        (".jsonl", ".ndjson"),
+        re.compile(rb"(\xef\xbb\xbf)?\s*\{[^\n]*\}\s*\n\s*\{"),
+        _later("json_lines", "open_jsonl"),
+    ),
+    Format("Parquet", (".parquet", ".pq"), re.compile(rb"PAR1"), _later("columnar", "open_parquet")),
+    Format(
+        "Arrow",
+        (".arrow", ".feather", ".ipc", ".arrows"),
+        re.compile(rb"ARROW1|\xff{4}.{3}\0", re.S),
+        _later("columnar", "open_arrow"),
+    ),
+    Format(
+        "JSON",
+        (".json",),
+        re.compile(rb"(\xef\xbb\xbf)?\s*[\[{]"),
+        _later("json_data", "open_json"),
+        _later("json_data", "write_json"),
+    ),
     Format(
         "YAML",
         (".yaml", ".yml"),
         re.compile(rb"(\xef\xbb\xbf)?([ \t\r]*(#[^\n]*)?\n)*[ \t]*(---\s|- |[A-Za-z_][\w.-]*:(\s|$))"),
-        open_yaml,
+        _later("yaml_data", "open_yaml"),
     ),
     Format("TSV", (".tsv",), _NEVER, open_table, _write_tsv),
     Format("CSV", (".csv",), re.compile(rb"[^\0]*\Z"), open_table, _write_csv),
