@@ -115,9 +115,9 @@ class Column:
 class Spans(Sequence[tuple[int, int]]):
     """Blocks of equal length, the last one shorter, without a list of them: 10¹² rows have 10⁸ blocks."""
 
-    def __init__(self, rows: int, length: int) -> None:
-        self.rows = rows
-        self.starts = range(0, rows, length)
+    def __init__(self, start: int, stop: int, length: int) -> None:
+        self.stop = stop
+        self.starts = range(start, stop, length)
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -126,7 +126,7 @@ class Spans(Sequence[tuple[int, int]]):
         if isinstance(at, slice):
             return [self[i] for i in range(*at.indices(len(self)))]
         start = self.starts[at]
-        return start, min(start + self.starts.step, self.rows)
+        return start, min(start + self.starts.step, self.stop)
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ class Plan:
     def spans(self) -> Sequence[tuple[int, int]]:
         """The blocks, half-open ranges of rows: they depend on the data's shape alone, so the sums do too."""
         if self.groups is None:
-            return Spans(self.rows, self.block_rows)
+            return Spans(0, self.rows, self.block_rows)
         ends = np.cumsum(self.groups.sizes)
         cuts = np.searchsorted(ends, np.arange(self.block_rows, self.rows, self.block_rows))
         return list(pairwise([0, *np.unique([*ends[cuts], self.rows]).tolist()]))
