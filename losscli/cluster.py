@@ -231,12 +231,13 @@ class _Flight:
         """Yield what the items make whose worker died: a death counts against all tasks that the worker was given."""
         suspects, self._suspects = sorted(self._suspects), []
         for batch in suspects:
+            told = len(self._failures)
             for item in batch:
                 yield from self._landed(dict.fromkeys(self._send([(item,)]), (item,)))
-                if self._suspects or self._failures:
+                self._failures += [(killers, _killer(self._work, killers[0])) for killers in self._suspects]
+                self._suspects.clear()
+                if len(self._failures) > told:
                     break
-            self._failures += [(killers, _killer(self._work, killers[0])) for killers in self._suspects]
-            self._suspects.clear()
         self._tell()
 
     def _tell(self) -> None:
