@@ -47,6 +47,8 @@ _SMALL = 1 << 16
 
 _SETTINGS = {
     "distributed.scheduler.allowed-failures": _RETRIES,
+    # Seconds until a scheduler that answered before is taken for gone.
+    "distributed.comm.timeouts.connect": 10,
     # Dask has workers give freed memory back at once: blocks of temporaries are four times as fast when it is kept.
     "distributed.nanny.pre-spawn-environ": {
         "OMP_NUM_THREADS": 1,
@@ -282,8 +284,8 @@ class _Flight:
             except KilledWorker:
                 self._suspects.append(batch)
                 continue
-            except ClusterError as error:
-                self._failures.append(((), error))
+            except LosscliError as error:
+                self._failures.append((() if isinstance(error, ClusterError) else batch, error))
                 continue
             if isinstance(result, LosscliError):
                 self._failures.append((batch, result))
@@ -296,11 +298,10 @@ def _reaching() -> Iterator[None]:
     """Within it, what shows that the scheduler is gone becomes a ClusterError."""
     from concurrent.futures import CancelledError
 
-    from distributed.comm import CommClosedError
-
     try:
         yield
-    except (CancelledError, CommClosedError):
+    except (CancelledError, OSError):
+        # Workers hand on what they cannot read as DataError: this is the line to the scheduler.
         raise ClusterError("cluster-lost", "the scheduler is gone, or cannot be reached") from None
 
 
@@ -351,6 +352,9 @@ def _batch(items: Iterable[Any], packed: bytes) -> Any:
             work.flush()
     except LosscliError as error:
         return error
+    except OSError as error:
+        # Raised, not returned: another try may well succeed.
+        raise DataError("file-unreadable", f"a worker cannot read: {error.strerror or error}") from None
     return made
 
 
