@@ -21,10 +21,14 @@ _BATCH = 8
 
 
 class Engine(Protocol):
-    """An ordered map: results come in the order of the items, and few are in flight at once."""
+    """A lazy map with few items in flight at once, whose results are there to be added up.
+
+    Those of this module come one by one, in the order of the items; those of a cluster as they are finished, many of
+    them added up already. So whoever maps takes their sum, and they must be of a kind that adds up exactly.
+    """
 
     def __call__(self, work: Callable[[Item], Made], items: Iterable[Item]) -> Iterator[Made]:
-        """Yield work(item) for every item, in order."""
+        """Yield results that add up to those of work(item) for every item."""
         ...
 
 
