@@ -27,6 +27,7 @@ import numpy as np
 from losscli import __version__
 from losscli.engines import Engine, Item, Made
 from losscli.errors import ClusterError, DataError, LosscliError, UsageError
+from losscli.files.choose import forget
 from losscli.inputs import Signature
 from losscli.loss import Loss, catalogue, get
 from losscli.plan import Spans
@@ -263,11 +264,10 @@ class _Flight:
     def _send(self, batches: list[tuple[Any, ...]]) -> list[Future]:
         if not batches:
             return []
+        tasks = [_short(batch) for batch in batches]
+        more = {"packed": self._packed, "job": self._client.id}
         with _reaching():
-            futures = self._client.map(
-                _batch, list(map(_short, batches)), packed=self._packed, pure=False, retries=_RETRIES
-            )
-        return list(futures)
+            return list(self._client.map(_batch, tasks, **more, pure=False, retries=_RETRIES))
 
     def _landed(self, tasks: Mapping[Future, tuple[Any, ...]]) -> Iterator[Any]:
         """What tasks made; those that failed are noted."""
@@ -343,10 +343,10 @@ def _short(batch: tuple[Any, ...]) -> Sequence[Any]:
     return run if len(run) == len(batch) and all(map(eq, run, batch)) else batch
 
 
-def _batch(items: Iterable[Any], packed: bytes) -> Any:
+def _batch(items: Iterable[Any], packed: bytes, job: str) -> Any:
     """On a worker: the sum of the batch, or the error that its data make, which another try would not mend."""
     try:
-        work = _unpacked(packed)
+        work = _unpacked(packed, job)
         made = reduce(add, map(work, items))
         if hasattr(work, "flush"):
             work.flush()
@@ -359,11 +359,18 @@ def _batch(items: Iterable[Any], packed: bytes) -> Any:
 
 
 @lru_cache(maxsize=2)
-def _unpacked(packed: bytes) -> Any:
+def _unpacked(packed: bytes, job: str) -> Any:
+    _begin(job)
     try:
         return pickle.loads(packed)
     except (OSError, DataError) as error:
         raise ClusterError("cluster-file", f"a worker cannot open what this machine can: {error}") from None
+
+
+@lru_cache(maxsize=1)
+def _begin(_: str) -> None:
+    """Once for each job: a worker lives on, and its maps would still show files that were replaced since."""
+    forget()
 
 
 def _packed(work: Any) -> bytes:

@@ -174,6 +174,17 @@ def test_rows_that_kill_their_worker_are_named_and_cost_no_others(local: Any) ->
     assert sum(made, Exact()).value == sum(span[0] for span in spans) - 40 - 50 - 60 - 70
 
 
+def test_workers_that_live_on_read_data_anew(local: Any, tmp_path: Path) -> None:
+    for seed in (1, 2):
+        # In the place of the file, whose map would still show the old numbers.
+        np.save(tmp_path / "new.npy", np.random.default_rng(seed).normal(size=ROWS))
+        os.replace(tmp_path / "new.npy", tmp_path / "a.npy")  # noqa: PTH105
+        sources = {"prediction": open_source(str(tmp_path / "a.npy")), "target": np.zeros(ROWS)}
+        with cluster(local.scheduler_address, batch=1) as engine:
+            made = evaluate(get("huber").bind(), sources, engine=engine)
+        assert made.value == evaluate(get("huber").bind(), sources).value
+
+
 def test_the_first_fault_in_the_data_is_the_one_that_is_told(dask: Engine) -> None:
     scores = np.zeros(ROWS)
     scores[[500, 700]] = np.nan

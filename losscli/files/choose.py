@@ -57,6 +57,11 @@ def _opened(origin: Origin) -> Array | View:
     return _Opened(path, origin.dtype).source(origin.selector, text=origin.text, leave=origin.leave).array
 
 
+def forget() -> None:
+    """Have what an Origin opens opened anew: a process that lives on meets files that were replaced meanwhile."""
+    _opened.cache_clear()
+
+
 class _Opened:
     """A file, or several as one: its container, and the sources in it."""
 
