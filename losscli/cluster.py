@@ -7,30 +7,20 @@ are handed on as they are finished, and neither their size nor their order nor a
 
 from __future__ import annotations
 
-import io
 import logging
-import pickle
 import signal
 import tempfile
 import time
-import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from functools import lru_cache, partial, reduce
+from functools import partial
 from itertools import islice
 from multiprocessing import resource_tracker
-from operator import add, eq
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from losscli import __version__
 from losscli.engines import Engine, Item, Made
 from losscli.errors import ClusterError, DataError, LosscliError, UsageError
-from losscli.files.choose import forget
-from losscli.inputs import Signature
-from losscli.loss import Loss, catalogue, get
-from losscli.plan import Spans
+from losscli.worker import add_up, pack, short, versions
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -151,20 +141,12 @@ def _hushed() -> Iterator[None]:
             entry.disabled = state
 
 
-def versions() -> dict[str, str]:
-    """What must be the same on every machine for the bits to be: releases, and how numpy's functions round here."""
-    x = np.linspace(-30.0, 30.0, 1001)
-    rounded = zlib.crc32(b"".join(f(x).tobytes() for f in (np.exp, np.expm1, np.tanh)))
-    rounded = zlib.crc32(np.log1p(x[500:]).tobytes() + np.log(x[501:]).tobytes(), rounded)
-    return {"losscli": __version__, "numpy": np.__version__, "rounding": f"{rounded:08x}"}
-
-
 def _probe() -> Callable[[], dict[str, str]]:
     """A function that travels by value, so that a worker without losscli can tell that it has none."""
 
     def probe() -> dict[str, str]:
         try:
-            from losscli.cluster import versions
+            from losscli.worker import versions
         except ImportError:
             return {}
         return versions()
@@ -208,7 +190,7 @@ class _Flight:
     def __init__(self, client: Client, work: Any, batches: Iterator[tuple[Any, ...]]) -> None:
         from distributed import as_completed
 
-        packed = _packed(work)
+        packed = pack(work)
         self._client = client
         self._work = work
         # As a task of its own: the scheduler makes it again where a worker that holds it dies.
@@ -264,10 +246,10 @@ class _Flight:
     def _send(self, batches: list[tuple[Any, ...]]) -> list[Future]:
         if not batches:
             return []
-        tasks = [_short(batch) for batch in batches]
+        tasks = [short(batch) for batch in batches]
         more = {"packed": self._packed, "job": self._client.id}
         with _reaching():
-            return list(self._client.map(_batch, tasks, **more, pure=False, retries=_RETRIES))
+            return list(self._client.map(add_up, tasks, **more, pure=False, retries=_RETRIES))
 
     def _landed(self, tasks: Mapping[Future, tuple[Any, ...]]) -> Iterator[Any]:
         """What tasks made; those that failed are noted."""
@@ -334,63 +316,3 @@ def _killer(work: Any, item: Any) -> LosscliError:
     place = work.place(item) if hasattr(work, "place") else None
     rows = f"rows {item[0]} to {item[1] - 1}" if isinstance(item, tuple) else f"{item}"
     return DataError("worker-killed", f"{rows}: every worker that took them died", place=place)
-
-
-def _short(batch: tuple[Any, ...]) -> Sequence[Any]:
-    """A batch in fewer bytes, where its blocks follow each other: thousands of them wait in the scheduler at once."""
-    start, stop = batch[0][0], batch[-1][1]
-    run = Spans(start, stop, max(1, batch[0][1] - start))
-    return run if len(run) == len(batch) and all(map(eq, run, batch)) else batch
-
-
-def _batch(items: Iterable[Any], packed: bytes, job: str) -> Any:
-    """On a worker: the sum of the batch, or the error that its data make, which another try would not mend."""
-    try:
-        work = _unpacked(packed, job)
-        made = reduce(add, map(work, items))
-        if hasattr(work, "flush"):
-            work.flush()
-    except LosscliError as error:
-        return error
-    except OSError as error:
-        # Raised, not returned: another try may well succeed.
-        raise DataError("file-unreadable", f"a worker cannot read: {error.strerror or error}") from None
-    return made
-
-
-@lru_cache(maxsize=2)
-def _unpacked(packed: bytes, job: str) -> Any:
-    _begin(job)
-    try:
-        return pickle.loads(packed)
-    except (OSError, DataError) as error:
-        raise ClusterError("cluster-file", f"a worker cannot open what this machine can: {error}") from None
-
-
-@lru_cache(maxsize=1)
-def _begin(_: str) -> None:
-    """Once for each job: a worker lives on, and its maps would still show files that were replaced since."""
-    forget()
-
-
-def _packed(work: Any) -> bytes:
-    """The work as bytes: what has a name goes by its name, and a file by its path."""
-    import cloudpickle
-
-    families = {entry.reads.name: entry.reads for entry in catalogue().values()}
-
-    class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
-        def reducer_override(self, obj: Any) -> Any:
-            if isinstance(obj, Loss) and catalogue().get(obj.name) is obj:
-                return get, (obj.name,)
-            if isinstance(obj, Signature) and families.get(obj.name) is obj:
-                return _family, (obj.name,)
-            return super().reducer_override(obj)
-
-    stream = io.BytesIO()
-    Pickler(stream, protocol=pickle.HIGHEST_PROTOCOL).dump(work)
-    return stream.getvalue()
-
-
-def _family(name: str) -> Signature:
-    return next(entry.reads for entry in catalogue().values() if entry.reads.name == name)

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 
 from losscli import checkpoint as checkpoints
 from losscli import cluster as clusters
-from losscli import get
+from losscli import get, worker
 from losscli import plan as planning
 from losscli.checkpoint import Checkpoint, job_of
 from losscli.cli import run
@@ -221,14 +221,14 @@ def test_the_stream_of_blocks_is_not_swallowed(dask: Engine) -> None:
 
 
 def test_other_releases_are_refused(local: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clusters, "__version__", "0.0.0")
+    monkeypatch.setattr(worker, "__version__", "0.0.0")
     with pytest.raises(ClusterError, match=r"has losscli .*, not 0\.0\.0") as caught, cluster(local.scheduler_address):
         pass
     assert caught.value.code == "cluster-versions"
 
 
 def test_processors_that_round_otherwise_are_refused() -> None:
-    mine = clusters.versions()
+    mine = worker.versions()
     clusters._require_same_versions({"a": mine, "b": mine})
     with pytest.raises(ClusterError, match="b rounds otherwise than a"):
         clusters._require_same_versions({"a": mine, "b": {**mine, "rounding": "0"}})
