@@ -11,7 +11,7 @@ import numpy as np
 
 from losscli.errors import DataError, Place
 from losscli.files.blob import Blob
-from losscli.files.nested import MAX_BYTES, MAX_DEPTH, Document
+from losscli.files.nested import MAX_DEPTH, Document, text_of
 from losscli.files.source import Array
 
 
@@ -21,12 +21,7 @@ class RefusedError(Exception):
 
 def open_json(blob: Blob) -> Document:
     """Return the container of a JSON file. ``NaN`` and ``Infinity`` are read bare and as strings."""
-    try:
-        text = blob.read(MAX_BYTES).decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise DataError(
-            "text-encoding", "not UTF-8 text", place=Place(blob.name), hint="save the file as UTF-8"
-        ) from None
+    text = text_of(blob)
     try:
         root = parsed(text)
     except json.JSONDecodeError as error:

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from losscli.errors import DataError, Place
-from losscli.files.blob import did_you_mean, listed
+from losscli.files.blob import Blob, did_you_mean, listed
+from losscli.files.cells import encoding_error
 from losscli.files.source import Array, Source
 
 MAX_DEPTH = 64
@@ -18,6 +19,14 @@ MAX_AXES = 32
 # Such formats are for what people write by hand; a gigabyte of them would take ten in memory.
 MAX_BYTES = 1 << 30
 NONFINITE = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf")}
+
+
+def text_of(blob: Blob) -> str:
+    """Return a whole file as text; DataError where it is not UTF-8."""
+    try:
+        return blob.read(MAX_BYTES).decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise encoding_error(Place(blob.name)) from None
 
 
 @dataclass(frozen=True)

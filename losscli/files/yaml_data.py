@@ -10,7 +10,7 @@ from typing import Any
 
 from losscli.errors import DataError, Place
 from losscli.files.blob import Blob
-from losscli.files.nested import MAX_BYTES, MAX_DEPTH, Document
+from losscli.files.nested import MAX_DEPTH, Document, text_of
 
 _INTEGER = re.compile(r"[-+]?[0-9]+")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
@@ -32,12 +32,7 @@ def open_yaml(blob: Blob) -> Document:
     """Return the container of a YAML file: the YAML 1.2 core schema, without aliases, merge keys and tags."""
     import yaml
 
-    try:
-        text = blob.read(MAX_BYTES).decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise DataError(
-            "text-encoding", "not UTF-8 text", place=Place(blob.name), hint="save the file as UTF-8"
-        ) from None
+    text = text_of(blob)
     builder = _Builder()
     try:
         for event in _events(text):
