@@ -56,7 +56,8 @@ class Work:
             if isinstance(kernel, Pooled):
                 return self._pooled(span, table, fold, kernel)
             value = fold.combine(kernel.value) if fold.combine else kernel.value
-            if not math.isfinite(value.sum()):
+            total = float(value.sum())
+            if not math.isfinite(total):
                 # An infinite loss may be the truth; a number outside its domain may be behind it, and is refused.
                 arrange(self.plan, *span)
             weighing = table.weighing
@@ -66,10 +67,9 @@ class Work:
             if self.outputs.per_sample is not None:
                 self._write_losses(self.outputs.per_sample, span, table, weighted)
             self._write_slopes(span, weighing, fold, kernel)
-            return self._part(span, table, fold, value, weighted)
+            return self._part(span, table, fold, value, weighted, total if weight is None else float(weighted.sum()))
 
-    def _part(self, span: Span, table: Table, fold: Fold, value: Array, weighted: Array) -> Part:
-        total = float(weighted.sum())
+    def _part(self, span: Span, table: Table, fold: Fold, value: Array, weighted: Array, total: float) -> Part:
         lost = 0 if math.isfinite(total) else int(np.count_nonzero(~np.isfinite(weighted)))
         wants, target = self.wants, table.weighing.target
         judged, right = 0, 0

@@ -51,7 +51,8 @@ def evaluate(
     ``sources`` maps each input's name to an array or a Source, or is a plan already made of them. ``mean`` divides
     by the sum of the weights in force, or by the number of losses that count when there are none. The gradient is
     that of the reduced value; for ``none``, each row's own. ``allocate`` makes what slopes and per-row losses
-    are written into, given their name in Outputs and their shape. Raises UsageError and DataError.
+    are written into, given their name in Outputs and their shape; numbers are rounded to its dtype. Raises
+    UsageError and DataError.
     """
     keep_pages()
     wants = wants or Wants()

@@ -51,7 +51,9 @@ def binary_logits(z: Array, target: Array) -> Fold:
     excess = np.abs(z)
     np.negative(excess, out=excess)
     np.log1p(np.exp(excess, out=excess), out=excess)
-    yes, no = excess - np.clip(z, -np.inf, 0.0), excess + np.clip(z, 0.0, np.inf)
+    yes, no = np.clip(z, -np.inf, 0.0), np.clip(z, 0.0, np.inf)
+    np.subtract(excess, yes, out=yes)
+    np.add(excess, no, out=no)
 
     def gradient(a: Partials, _: str) -> Array:
         p, q = stable.odds(z)
@@ -116,11 +118,12 @@ def _likelihood_hard(z: Array, index: Ints) -> Fold:
     own = flat.take(at)
     flat[at] = 0.0
     rest = stable.row_sums(e)
+    total = rest + own
     surprise = np.log1p(rest / own)
-    wild = _wild(z, own, rest + own)
+    wild = _wild(z, own, total)
     if wild is not None:
         surprise[wild], e[wild], own[wild], rest[wild] = _shifted(z[wild], index[wild])
-    total = rest + own
+        total = rest + own
 
     def gradient(a: Partials, _: str) -> Array:
         scale = a[0] / total

@@ -6,8 +6,10 @@ few variables its kernels are written in and carries derivatives back by the cha
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -54,12 +56,13 @@ class Domain:
         if self.members:
             return not self.outside(x).any()
         # NaN comes through min and max, and fails both comparisons.
-        lowest, highest = x.min(), x.max()
+        lowest, highest = float(x.min()), float(x.max())
         if not (self.low <= lowest and highest <= self.high):
             return False
-        if np.isfinite(lowest) and np.isfinite(highest) and not self.sums:
+        finite = math.isfinite(lowest) and math.isfinite(highest)
+        if finite and not self.sums:
             return True
-        return self.infinite | bool(np.isfinite(lowest) and np.isfinite(highest)) and not self.bad_rows(x).any()
+        return (finite or self.infinite) and not self.bad_rows(x).any()
 
     def row_sums(self, x: Array) -> Array:
         """What each row adds up to, where the domain demands one."""
@@ -193,12 +196,12 @@ class Signature:
     expected: bool = False
     reduction: Literal["mean", "sum"] = "mean"
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """The names of the inputs, in the order of the command line."""
         return tuple(entry.name for entry in self.inputs)
 
-    @property
+    @cached_property
     def differentiable(self) -> tuple[str, ...]:
         """The inputs that a gradient is taken with respect to; the first is the default."""
         return tuple(entry.name for entry in self.inputs if entry.differentiable)
@@ -210,5 +213,4 @@ class Signature:
 
     def domain(self, name: str, link: str) -> Domain:
         """The domain of an input under a link."""
-        entry = next(entry for entry in self.inputs if entry.name == name)
-        return self.links[link].domains.get(name, entry.domain)
+        return self.links[link].domains.get(name, self.inputs[self.names.index(name)].domain)

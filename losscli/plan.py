@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import pairwise
 from typing import Any, Protocol
 
@@ -20,8 +21,9 @@ from losscli.inputs import Array, Groups, Ints, Signature
 
 Raw = np.ndarray[Any, Any]
 
-# One block of float64 that stays in a core's cache, with its temporaries.
-_BLOCK_BYTES = 1 << 20
+# The inputs of one block as float64: with as many temporaries they stay in a core's cache, and a block's arithmetic
+# takes several times as long as finding out what is to be done.
+_BLOCK_BYTES = 2 << 20
 
 
 @dataclass(frozen=True)
@@ -72,14 +74,19 @@ class Column:
         shape.append(shape.pop(axis))
         return replace(self, shape=tuple(shape), axis=axis)
 
+    @cached_property
+    def as_filed(self) -> bool:
+        """Whether the axes stand in the file's own order."""
+        return self.axis is None or self.axis == len(self.shape) - 1
+
     def read(self, at: Any) -> Raw:
         """The rows at a slice or at indices, in the layout."""
         if self.lead or self.axis == 0:
             whole: Raw = self.laid_out(np.asarray(self.source.array))
             return whole[at]
-        block = self.source.array[at]
-        block = block if self.axis is None else np.moveaxis(block, self.axis, -1)
-        return block.reshape(len(block), *self.shape[1:])
+        block: Raw = self.source.array[at]
+        block = block if self.as_filed else np.moveaxis(block, self.axis or 0, -1)
+        return block if block.shape[1:] == self.shape[1:] else block.reshape(len(block), *self.shape[1:])
 
     def write(self, target: Writable, at: Any, rows: Raw) -> None:
         """Put rows, laid out, where they stand in something of the source's shape: at a slice or at indices."""
@@ -89,13 +96,13 @@ class Column:
             view[at] = rows.reshape(-1, *view.shape[1:])
             return
         block = rows.reshape(-1, *self.shape[1:])
-        block = block if self.axis is None else np.moveaxis(block, -1, self.axis)
+        block = block if self.as_filed else np.moveaxis(block, -1, self.axis or 0)
         target[at] = block.reshape(len(block), *target.shape[1:])
 
     def laid_out(self, array: Raw) -> Raw:
         """A view of an array of the source's shape in this column's layout."""
         view = array[None] if self.lead else array
-        view = view if self.axis is None else np.moveaxis(view, self.axis, -1)
+        view = view if self.as_filed else np.moveaxis(view, self.axis or 0, -1)
         return view if view.shape == self.shape else view.reshape(self.shape)
 
     def place(self, index: Sequence[int]) -> Place:
@@ -207,17 +214,18 @@ def plan(
     vectors = signature.layout in ("classes", "rows")
     lead = shape[:-1] if vectors else shape
     classes = shape[-1] if signature.layout == "classes" else 0
+    columns = {signature.names[0]: first, **others}
     made = Plan(
         signature,
         link,
         how,
-        {signature.names[0]: first, **others},
+        columns,
         lead,
         classes,
         _class_names(how, classes, _header_names(first.source.columns, signature.names[0])),
         _aside("sample-weight", sample_weight, lead),
         _aside("mask", mask, lead),
-        block_rows=max(1, _BLOCK_BYTES // (8 * math.prod(shape[1:]))),
+        block_rows=max(1, _BLOCK_BYTES // sum(8 * math.prod(column.shape[1:]) for column in columns.values())),
     )
     return _grouped(made) if signature.layout == "groups" else made
 
@@ -328,6 +336,9 @@ def _grouped(made: Plan) -> Plan:
     if identity.dtype.kind == "f" and not np.isfinite(identity).all():
         at = int(np.argmin(np.isfinite(identity)))
         raise DataError("domain", f"query must be finite, not {identity[at]:g}", place=column.place((at,)))
+    starts = np.flatnonzero(np.concatenate([[True], identity[1:] != identity[:-1]]))
+    if len(np.unique(identity[starts])) == len(starts):
+        return replace(made, groups=Groups(starts, np.diff(starts, append=len(identity))))
     _, first, inverse = np.unique(identity, return_index=True, return_inverse=True)
     rank = np.empty(len(first), dtype=np.intp)
     rank[np.argsort(first, kind="stable")] = np.arange(len(first))
@@ -335,5 +346,4 @@ def _grouped(made: Plan) -> Plan:
     order = np.argsort(position, kind="stable")
     sizes = np.bincount(position)
     groups = Groups(np.cumsum(sizes) - sizes, sizes)
-    scattered = bool((np.diff(position) < 0).any())
-    return replace(made, order=order if scattered else None, groups=groups)
+    return replace(made, order=order, groups=groups)

@@ -40,9 +40,11 @@ def sigmoid(z: Array) -> Array:
 
 def odds(z: Array) -> tuple[Array, Array]:
     """The probabilities σ(z) and σ(-z) = 1 - σ(z), each with all its digits."""
-    e = np.exp(-z)
-    p = 1.0 / (1.0 + e)
-    q = e * p
+    e = np.negative(z)
+    np.exp(e, out=e)
+    p = 1.0 + e
+    np.divide(1.0, p, out=p)
+    q = np.multiply(e, p, out=e)
     if z.size and max(z.max(), -z.min()) > _TAME:
         small = np.exp(-np.abs(z))
         p = np.where(z < -_TAME, small, p)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -21,12 +21,12 @@ class Exact:
         total = self
         for x in other.parts:
             total = total.plus(x)
-        return replace(total, special=total.special + other.special)
+        return Exact(total.parts, total.special + other.special)
 
     def plus(self, x: float) -> Exact:
         """The sum and one more number; infinities and NaN are kept apart, as they have no exact parts."""
         if not math.isfinite(x):
-            return replace(self, special=self.special + x)
+            return Exact(self.parts, self.special + x)
         parts: list[float] = []
         for y in self.parts:
             high = x + y
@@ -35,7 +35,7 @@ class Exact:
             if low:
                 parts.append(low)
             x = high
-        return replace(self, parts=(*parts, x))
+        return Exact((*parts, x), self.special)
 
     @property
     def value(self) -> float:

@@ -6,6 +6,7 @@ a kernel may rely on the domain of each of its inputs, and never meets a row tha
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -56,7 +57,7 @@ class Table:
 def weigh(plan: Plan, start: int, stop: int) -> Weighing:
     """Which rows of a block count, and for how much: reads labels, weights and mask alone."""
     lead = (stop - start, *plan.lead[1:])
-    rows = int(np.prod(lead))
+    rows = math.prod(lead)
     mask = _spread(plan, plan.mask, start, stop, lead)
     counted = None if mask is None else mask != 0
     labels = _read_labels(plan, start, stop) if plan.signature.layout == "classes" else None

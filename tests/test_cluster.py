@@ -376,7 +376,7 @@ def test_a_checkpoint_of_another_job_is_refused(
     assert "wants.by_class was false and is true" in told("--by-class")
     with monkeypatch.context() as patch:
         patch.setattr(planning, "_BLOCK_BYTES", 8 * 64)
-        assert "block_rows was 8 and is 16" in told()
+        assert "block_rows was 6 and is 12" in told()
     with monkeypatch.context() as patch:
         patch.setattr(np, "__version__", "1.0")
         assert "numpy was" in told()

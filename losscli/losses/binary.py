@@ -30,7 +30,7 @@ def bce(
     pos_weight: Annotated[float, Param("weight of the positive outcome", above=0)] = 1.0,
 ) -> Rows:
     """Binary cross-entropy in nats, the negative log-probability of the outcome."""
-    positive, negative = pos_weight * t, 1.0 - t
+    positive, negative = t if pos_weight == 1.0 else pos_weight * t, 1.0 - t
     return Rows(
         positive * yes + negative * no,
         grad=lambda: (positive, negative),

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
+from losscli.inputs import Bools
 from losscli.loss import Kinks, Rows, loss
 from losscli.signatures import VECTORS
 from losscli.stable import Array, along, norm, others, over, row_sums, unit
+
+# A cosine of this size is far enough from one for their difference to keep its digits.
+_STEEP = 0.5
 
 
 @loss(
@@ -41,30 +47,64 @@ def euclidean(x: Array, y: Array) -> Rows:
 def cosine(x: Array, y: Array) -> Rows:
     """One minus the cosine of the angle between x and y; one, without a slope, for a zero vector.
 
-    Written as half the squared distance of the unit vectors, which keeps the digits of a small angle.
+    For a small angle, half the squared distance of the unit vectors, which keeps its digits.
     """
     length, breadth = norm(x), norm(y)
-    u, v = along(x, length), along(y, breadth)
-    apart = u - v
-    far = row_sums(apart * apart)[:, None] / 2.0
-    # Beyond a right angle the sum of the unit vectors is the shorter one, and keeps the digits.
-    opposed = far > 1.0
-    if opposed.any():
-        np.copyto(apart, u + v, where=opposed)
-    near = np.where(opposed, row_sums(apart * apart)[:, None] / 2.0, 2.0 - far)
-    defined = (length > 0) & (breadth > 0)
+    both = length * breadth
+    turn = row_sums(x * y)[:, None] / both
+    value = 1.0 - turn
+    # Where the angle is far from 0° and 180° nothing cancels; elsewhere, and where products of lengths may overflow
+    # or vanish, the unit vectors are compared.
+    plain = (np.abs(turn) < _STEEP) & (np.minimum(length, breadth) > 1e-70) & (np.maximum(length, breadth) < 1e70)
+    rest = np.flatnonzero(~plain[:, 0])
+    narrow = _Narrow.of(x[rest], y[rest]) if rest.size else None
+    if narrow is not None:
+        value[rest] = narrow.value
 
-    def slope(own: Array, sign: float, size: Array) -> Array:
-        # The part of the other unit vector across one's own, from the shorter of difference and sum.
-        across = apart * np.where(opposed, -1.0, sign) + own * np.where(opposed, near, -far)
-        return across / np.where(defined, size, np.inf)
+    def slope(own: Array, other: Array, size: Array, sign: float) -> Array:
+        made = own * (turn / (size * size)) - other / both
+        if narrow is not None:
+            made[rest] = narrow.slope(own[rest], size[rest], sign)
+        return made
 
     def curve(own: Array, other: Array, size: Array) -> Array:
-        cosine = np.where(opposed, near - 1.0, 1.0 - far)
-        return np.where(defined, over(2.0 * own * other - 3.0 * cosine * own**2 + cosine, size * size), 0.0)
+        u, v, cosine = along(own, size), along(other, norm(other)), 1.0 - value
+        return np.where(both > 0, over(2.0 * u * v - 3.0 * cosine * u**2 + cosine, size * size), 0.0)
 
     return Rows(
-        np.where(defined, np.where(opposed, 2.0 - near, far), 1.0)[:, 0],
-        grad=lambda: (slope(u, 1.0, length), slope(v, -1.0, breadth)),
-        hess=lambda: (curve(u, v, length), curve(v, u, breadth)),
+        value[:, 0],
+        grad=lambda: (slope(x, y, length, 1.0), slope(y, x, breadth, -1.0)),
+        hess=lambda: (curve(x, y, length), curve(y, x, breadth)),
     )
+
+
+@dataclass(frozen=True)
+class _Narrow:
+    """Two unit vectors by what lies between them: u - v, or, where they point apart, u + v, the shorter one.
+
+    ``half`` is half its squared length, 1 - |cosine|, with the digits that subtracting from 1 would lose.
+    """
+
+    apart: Array
+    half: Array
+    opposed: Bools
+    defined: Bools
+
+    @classmethod
+    def of(cls, x: Array, y: Array) -> _Narrow:
+        length, breadth = norm(x), norm(y)
+        u, v = along(x, length), along(y, breadth)
+        opposed = row_sums(u * v)[:, None] < 0.0
+        apart = np.where(opposed, u + v, u - v)
+        return cls(apart, row_sums(apart * apart)[:, None] / 2.0, opposed, (length > 0) & (breadth > 0))
+
+    @property
+    def value(self) -> Array:
+        """One minus the cosine; one where there is no angle."""
+        return np.where(self.defined, np.where(self.opposed, 2.0 - self.half, self.half), 1.0)
+
+    def slope(self, own: Array, size: Array, sign: float) -> Array:
+        """The derivative by one of the two: the part of the other unit vector across it, over its length."""
+        side = np.where(self.opposed, -1.0, sign)
+        across = self.apart * side + along(own, size) * np.where(self.opposed, self.half, -self.half)
+        return across / np.where(self.defined, size, np.inf)
