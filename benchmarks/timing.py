@@ -53,11 +53,21 @@ class Times:
         return f"{digits(self.median * 1e3)} ({digits(self.least * 1e3)}–{digits(max(self.seconds) * 1e3)})"
 
 
+_REST = 0.25  # seconds
+
+
 def interleaved(calls: Mapping[str, Callable[[], Any]], runs: int) -> dict[str, Times]:
-    """Time calls in turn, A B A B, after one of each to warm up; what they return is dropped outside the clock."""
+    """Time calls in turn, A B A B, after one of each to warm up; what they return is dropped outside the clock.
+
+    Each begins after a while in which the threads of whoever ran before give up spinning for work; this one keeps
+    its processor awake meanwhile.
+    """
     found: dict[str, list[float]] = {name: [] for name in calls}
     for turn in range(runs + 1):
         for name, call in calls.items():
+            until = time.perf_counter() + _REST
+            while time.perf_counter() < until:
+                pass
             start = time.perf_counter()
             made = call()
             seconds = time.perf_counter() - start
