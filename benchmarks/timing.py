@@ -92,7 +92,9 @@ class Run:
 def process(command: Sequence[str], sample: float = 0.0) -> Run:
     """Run a command to its end; every ``sample`` seconds, if any, look at how much memory no file stands behind."""
     start = time.perf_counter()
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT) as child:
+    # As installed: with byte code written at the first run.
+    given = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT, env=given) as child:
         seen, ended = [0], threading.Event()
         watch = threading.Thread(target=_watch, args=(child.pid, sample, seen, ended))
         if sample:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
-from itertools import islice
-from typing import Protocol, TypeVar
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from losscli.errors import UsageError
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
@@ -34,6 +35,7 @@ class Engine(Protocol):
 
 def serial(work: Callable[[Item], Made], items: Iterable[Item]) -> Iterator[Made]:
     """One item after the other, in the calling thread."""
+    keep_pages()
     return map(work, items)
 
 
@@ -41,10 +43,19 @@ def threads(workers: int) -> Engine:
     """Worker threads; two batches of items per worker in flight, where Executor.map would take the whole stream."""
 
     def run(work: Callable[[Item], Made], items: Iterable[Item]) -> Iterator[Made]:
+        stream = iter(items)
+        first = list(islice(stream, 2))
+        if len(first) < 2:
+            # Small data: not worth a thread, nor what threads import.
+            yield from map(work, first)
+            return
+        from concurrent.futures import ThreadPoolExecutor
+
+        keep_pages()
         with ThreadPoolExecutor(workers) as pool:
             flying: deque[Future[list[Made]]] = deque()
             try:
-                for batch in _batches(items):
+                for batch in _batches(chain(first, stream)):
                     flying.append(pool.submit(lambda batch: [work(item) for item in batch], batch))
                     if len(flying) >= 2 * workers:
                         yield from flying.popleft().result()
@@ -73,6 +84,8 @@ def keep_pages() -> None:
     By default it gives pages of a megabyte back to the system and asks for them again, block after block: six
     times the time of the arithmetic. A thread keeps what a block needs, a dozen temporaries of a megabyte or two.
     """
+    import ctypes
+
     trim_threshold, mmap_threshold = -1, -3
     try:
         mallopt = ctypes.CDLL(None).mallopt

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -54,3 +55,11 @@ class OutputError(LosscliError):
 
 class ClusterError(LosscliError):
     """A cluster cannot be reached, was lost, or is not fit for the job: neither the command nor the data are wrong."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """A hint with the known words that are closest to a misspelled one; empty when none is close."""
+    import difflib
+
+    close = difflib.get_close_matches(word, list(known), n=3, cutoff=0.6)
+    return f"did you mean {' or '.join(map(repr, close))}?" if close else ""

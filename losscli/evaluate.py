@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from losscli.blocks import Measure, Outputs, Work, folded
-from losscli.engines import Engine, keep_pages, serial
+from losscli.engines import Engine, serial
 from losscli.errors import DataError, Place, UsageError
 from losscli.files.source import Source
 from losscli.inputs import Array
@@ -54,7 +54,6 @@ def evaluate(
     are written into, given their name in Outputs and their shape; numbers are rounded to its dtype. Raises
     UsageError and DataError.
     """
-    keep_pages()
     wants = wants or Wants()
     made = sources if isinstance(sources, Plan) else plan_of(bound, sources, how, sample_weight, mask)
     _check_wants(bound, wants)

@@ -7,7 +7,6 @@ run that wants the value alone never pays for them.
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import inspect
 import math
@@ -17,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from losscli.errors import UsageError
+from losscli.errors import UsageError, did_you_mean
 from losscli.inputs import Array, Signature
 
 Slope = Array | tuple[Array, ...]
@@ -232,9 +231,3 @@ def get(name: str) -> Loss:
         hint = did_you_mean(wanted, [*losses, *aliases]) or "'losscli list' shows all losses"
         raise UsageError("loss-unknown", f"no loss named {name!r}", hint=hint)
     return found
-
-
-def did_you_mean(word: str, words: Any) -> str:
-    """'did you mean a or b?' for the words closest to a misspelled one; empty when none is close."""
-    close = difflib.get_close_matches(word, list(words), n=3, cutoff=0.6)
-    return f"did you mean {' or '.join(close)}?" if close else ""

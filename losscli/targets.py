@@ -13,9 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from losscli.errors import DataError, Place
+from losscli.errors import DataError, Place, did_you_mean
 from losscli.inputs import IDENTITY, LABEL, SIMPLEX, Array, Domain, Groups, Ints, Target
-from losscli.loss import did_you_mean
 from losscli.plan import Column, Plan, Raw
 from losscli.stable import FEW
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from losscli import __version__
+from losscli.engines import keep_pages
 from losscli.errors import ClusterError, DataError, LosscliError
 from losscli.files.choose import forget
 from losscli.inputs import Signature
@@ -63,6 +64,7 @@ def _unpacked(packed: bytes, job: str) -> Any:
 def _begin(_: str) -> None:
     """Once for each job: a worker lives on, and its maps would still show files that were replaced since."""
     forget()
+    keep_pages()
 
 
 def pack(work: Any) -> bytes:

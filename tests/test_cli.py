@@ -388,7 +388,7 @@ REFUSED = (
     ("compte ce z.csv", 2, "verb-unknown", "no command named 'compte'", "'compute'"),
     ("frobnicate", 2, "verb-unknown", "no command named", "compute, gradcheck"),
     ("compute crossentropy z.csv y.csv", 2, "loss-unknown", "no loss named 'crossentropy'", "cross-entropy"),
-    ("compute focl --help", 2, "loss-unknown", "no loss named 'focl'", "did you mean focal?"),
+    ("compute focl --help", 2, "loss-unknown", "no loss named 'focl'", "did you mean 'focal'?"),
     ("show focl", 2, "loss-unknown", "no loss named 'focl'", "focal"),
     ("sample focl", 2, "loss-unknown", "no loss named 'focl'", "focal"),
     ("compute ce z.csv y.csv --labels-smoothing 1", 2, "usage", "no such option: --labels-smoothing", "--help"),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from losscli.errors import UsageError
+from losscli.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from losscli.inputs import Signature
@@ -82,8 +82,6 @@ def choice(name: str, value: str, known: Iterable[str]) -> str:
     """A word out of a closed list; UsageError with the list."""
     words = list(known)
     if value not in words:
-        from losscli.files.blob import did_you_mean
-
         message = f"{name} must be one of {', '.join(words)}, not {value!r}"
         raise UsageError("choice", message, hint=did_you_mean(value, words))
     return value

@@ -10,7 +10,7 @@ import typer
 
 from losscli.cli.exits import require_stdout
 from losscli.cli.options import SETTINGS, page
-from losscli.errors import UsageError
+from losscli.errors import UsageError, did_you_mean
 
 _VERBS = {
     "compute": "The value of a loss over data; its gradient, Hessian and per-sample values on request.",
@@ -60,8 +60,6 @@ def call(argv: list[str]) -> object:
 def _verb(argv: list[str]) -> str:
     verb = argv[0] if argv else ""
     if verb and not verb.startswith("-") and verb not in _VERBS:
-        from losscli.files.blob import did_you_mean
-
         hint = did_you_mean(verb, _VERBS) or f"the commands are {', '.join(_VERBS)}"
         raise UsageError("verb-unknown", f"no command named {verb!r}", hint=hint)
     return verb

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import io
 import math
 import os
@@ -16,7 +15,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from losscli.errors import DataError, Place, UsageError
+from losscli.errors import DataError, Place, UsageError, did_you_mean
 from losscli.files.spool import SMALL, Array, Spooled
 
 HEAD = 4096
@@ -85,12 +84,6 @@ class Blob:
 def unreadable(name: str, error: OSError) -> DataError:
     """Return the error for a file that is there and cannot be read."""
     return DataError("file-unreadable", f"cannot read: {error.strerror or error}", place=Place(name))
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return a hint with the closest of the known words, or nothing."""
-    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f"did you mean {close[0]!r}?" if close else ""
 
 
 def listed(words: Iterable[str], most: int = 12) -> str:

@@ -9,8 +9,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from losscli.errors import OutputError, Place
-from losscli.files.blob import did_you_mean
+from losscli.errors import OutputError, Place, did_you_mean
 from losscli.files.delimited import write_table
 from losscli.files.json_data import spelled
 from losscli.files.source import Array

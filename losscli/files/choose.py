@@ -8,8 +8,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
 
-from losscli.errors import DataError, Place, UsageError
-from losscli.files.blob import did_you_mean, is_url, listed, open_blob
+from losscli.errors import DataError, Place, UsageError, did_you_mean
+from losscli.files.blob import is_url, listed, open_blob
 from losscli.files.formats import reader_of
 from losscli.files.join import joined
 from losscli.files.shards import files_of, open_shards

@@ -11,9 +11,9 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from losscli.errors import DataError, OutputError, Place
+from losscli.errors import DataError, OutputError, Place, did_you_mean
 from losscli.files import npy
-from losscli.files.blob import Blob, did_you_mean, is_url
+from losscli.files.blob import Blob, is_url
 from losscli.files.delimited import open_table, write_table
 from losscli.files.dialect import GZIP
 from losscli.files.source import Array, Container

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from losscli.errors import DataError, Place
-from losscli.files.blob import Blob, did_you_mean, listed
+from losscli.errors import DataError, Place, did_you_mean
+from losscli.files.blob import Blob, listed
 from losscli.files.columns import Gaps, named
 from losscli.files.dialect import text_blocks
 from losscli.files.json_data import RefusedError, parsed

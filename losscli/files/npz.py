@@ -7,8 +7,8 @@ import zlib
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from losscli.errors import DataError, Place
-from losscli.files.blob import Blob, did_you_mean, listed
+from losscli.errors import DataError, Place, did_you_mean
+from losscli.files.blob import Blob, listed
 from losscli.files.npy import Header, numeric, read_header, truncated
 from losscli.files.source import Array, Source
 from losscli.files.spool import SMALL, Spooled

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from losscli.errors import DataError, Place
-from losscli.files.blob import Blob, did_you_mean, listed
+from losscli.errors import DataError, Place, did_you_mean
+from losscli.files.blob import Blob, listed
 from losscli.files.source import Source
 from losscli.files.views import Bfloat16
 

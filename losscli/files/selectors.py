@@ -6,8 +6,8 @@ import fnmatch
 import re
 from collections.abc import Sequence
 
-from losscli.errors import DataError, Place
-from losscli.files.blob import did_you_mean, listed
+from losscli.errors import DataError, Place, did_you_mean
+from losscli.files.blob import listed
 
 _RANGE = re.compile(r"(\d*):(\d*)")
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -117,7 +116,7 @@ def _mode(target: Path) -> int | None:
 
 @contextmanager
 def _replacing(target: Path, mode: int | None) -> Iterator[tuple[BinaryIO, Path]]:
-    temporary = target.with_name(f".losscli-{secrets.token_hex(8)}.tmp")
+    temporary = target.with_name(f".losscli-{os.urandom(8).hex()}.tmp")
     # os.open, and not tempfile: a new file then gets the mode that the user's umask gives, not 0600.
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o666)
     try:
