@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from functools import cache
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -35,6 +34,8 @@ class Engine(Protocol):
 
 def serial(work: Callable[[Item], Made], items: Iterable[Item]) -> Iterator[Made]:
     """One item after the other, in the calling thread."""
+    from losscli.pages import keep_pages
+
     keep_pages()
     return map(work, items)
 
@@ -50,6 +51,8 @@ def threads(workers: int) -> Engine:
             yield from map(work, first)
             return
         from concurrent.futures import ThreadPoolExecutor
+
+        from losscli.pages import keep_pages
 
         keep_pages()
         with ThreadPoolExecutor(workers) as pool:
@@ -75,24 +78,6 @@ def _batches(items: Iterable[Item]) -> Iterator[list[Item]]:
     while batch := list(islice(stream, size)):
         yield batch
         size = min(2 * size, _BATCH)
-
-
-@cache
-def keep_pages() -> None:
-    """Have the C library keep the memory of freed temporaries for the next block, where it is glibc.
-
-    By default it gives pages of a megabyte back to the system and asks for them again, block after block: six
-    times the time of the arithmetic. A thread keeps what a block needs, a dozen temporaries of a megabyte or two.
-    """
-    import ctypes
-
-    trim_threshold, mmap_threshold = -1, -3
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError, TypeError):
-        return
-    mallopt(trim_threshold, 64 << 20)
-    mallopt(mmap_threshold, 32 << 20)
 
 
 def engine(name: str = "threads", workers: int | None = None) -> Engine:

@@ -16,6 +16,7 @@ import numpy as np
 
 from losscli.files.dialect import Layout, line_count
 from losscli.files.source import Array
+from losscli.pages import keep_pages
 
 
 def installed() -> bool:
@@ -27,6 +28,7 @@ def parsed(blocks: Iterable[bytes], layout: Layout, fields: Sequence[int]) -> It
     """The blocks, in order, with their numbers: some of them are worked on at the same time, a bounded number."""
     from losscli.files.columns import base
 
+    keep_pages()
     fast = parser(layout, fields)
 
     def work(data: bytes) -> Array | None:
