@@ -1,6 +1,6 @@
 """One loss = one block: what a kernel returns, what describes it, and how it is found.
 
-A kernel is arithmetic only. It takes the variables of its family's fold (see signatures.py) as float64 arrays with
+A kernel is arithmetic only. It takes the variables of its family's fold (see families) as float64 arrays with
 rows first, and its parameters as keyword-only arguments; it returns Rows, Pooled or Batch. Slopes are thunks: a
 run that wants the value alone never pays for them.
 """

@@ -9,9 +9,9 @@ from typing import Annotated
 
 import numpy as np
 
+from losscli.families.binary import BINARY
 from losscli.loss import Param, Rows, loss
 from losscli.losses.multiclass import focus
-from losscli.signatures import BINARY
 from losscli.stable import Array, times
 
 

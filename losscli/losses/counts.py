@@ -6,8 +6,8 @@ from typing import Annotated
 
 import numpy as np
 
+from losscli.families.counts import COUNT
 from losscli.loss import Param, Rows, loss
-from losscli.signatures import COUNT
 from losscli.stable import Array, log_factorial, xlogy
 
 

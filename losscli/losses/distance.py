@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from losscli.families.vectors import VECTORS
 from losscli.inputs import Bools
 from losscli.loss import Kinks, Rows, loss
-from losscli.signatures import VECTORS
 from losscli.stable import Array, along, norm, others, over, row_sums, unit
 
 # A cosine of this size is far enough from one for their difference to keep its digits.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from losscli.families.distributions import DISTRIBUTION, DISTRIBUTIONS
 from losscli.loss import Rows, loss
-from losscli.signatures import DISTRIBUTION, DISTRIBUTIONS
 from losscli.stable import Array, log_ratio, over, row_sums, times, xlogy
 
 

@@ -6,9 +6,9 @@ from typing import Annotated, Any
 
 import numpy as np
 
+from losscli.families.vectors import TRIPLETS
 from losscli.inputs import Bools
 from losscli.loss import Kinks, Param, Rows, loss
-from losscli.signatures import TRIPLETS
 from losscli.stable import Array, along, norm, others, over
 
 

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import numpy as np
 
+from losscli.families.margin import MARGIN
 from losscli.loss import Kinks, Param, Rows, loss
-from losscli.signatures import MARGIN
 from losscli.stable import Array, sigmoid, softplus
 
 

@@ -12,9 +12,9 @@ from typing import Annotated
 
 import numpy as np
 
+from losscli.families.classes import DEVIATION, LIKELIHOOD, LOG_LIKELIHOOD, SCORES
 from losscli.inputs import Ints
 from losscli.loss import Kinks, Param, Rows, loss
-from losscli.signatures import DEVIATION, LIKELIHOOD, LOG_LIKELIHOOD, SCORES
 from losscli.stable import Array, row_sums
 
 

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import numpy as np
 
+from losscli.families.overlap import OVERLAP
 from losscli.loss import Param, Pooled, loss
-from losscli.signatures import OVERLAP
 from losscli.stable import Array
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from losscli.families.penalty import WEIGHTS
 from losscli.loss import Rows, loss
-from losscli.signatures import WEIGHTS
 from losscli.stable import Array
 
 

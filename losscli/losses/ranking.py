@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from losscli.families.ranking import RANKING
 from losscli.inputs import Groups
 from losscli.loss import Batch, loss
-from losscli.signatures import RANKING
 from losscli.stable import Array, times
 
 

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import numpy as np
 
+from losscli.families.regression import RESIDUAL
 from losscli.loss import Kinks, Param, Rows, loss
-from losscli.signatures import RESIDUAL
 from losscli.stable import Array, sech2
 from losscli.stable import log_cosh as log_cosh_of
 

@@ -1,8 +1,4 @@
-"""The folds of the families: inputs to variables, and the chain rule back, derived once for all losses of a family.
-
-``a`` are a kernel's first partial derivatives with respect to its variables, ``b`` its second ones; no loss mixes
-two variables of one fold in a product, so the diagonal of the Hessian is Σ b u'² + a u'' over the variables u.
-"""
+"""Classes: a score for each class, and a label per row."""
 
 from __future__ import annotations
 
@@ -11,99 +7,22 @@ from collections.abc import Callable
 import numpy as np
 
 from losscli import stable
-from losscli.inputs import Array, Bools, Fold, Groups, Ints, Partials, Target
-
-
-def plain(*names: str) -> Callable[..., Fold]:
-    """The fold that changes nothing: the kernel reads the inputs themselves, in this order."""
-
-    def fold(*arrays: Array) -> Fold:
-        return Fold(
-            arrays,
-            gradient=lambda a, name: a[names.index(name)],
-            hessian=lambda a, b, name: b[names.index(name)],  # noqa: ARG005
-        )
-
-    return fold
-
-
-def residual(prediction: Array, target: Array) -> Fold:
-    """r = prediction - target."""
-    return Fold(
-        (prediction - target,),
-        gradient=lambda a, name: a[0] if name == "prediction" else -a[0],
-        hessian=lambda a, b, name: b[0],  # noqa: ARG005
-    )
-
-
-def margin(score: Array, label: Array) -> Fold:
-    """m = label · score, label -1 or 1."""
-    return Fold(
-        (score * label,),
-        gradient=lambda a, name: a[0] * label,  # noqa: ARG005
-        hessian=lambda a, b, name: b[0],  # noqa: ARG005  (label² = 1)
-    )
-
-
-def binary_logits(z: Array, target: Array) -> Fold:
-    """yes = -log σ(z), no = -log σ(-z), and the target."""
-    # The two surprises share one exponential and one logarithm; np.clip is a third of np.maximum's time.
-    excess = np.abs(z)
-    np.negative(excess, out=excess)
-    np.log1p(np.exp(excess, out=excess), out=excess)
-    yes, no = np.clip(z, -np.inf, 0.0), np.clip(z, 0.0, np.inf)
-    np.subtract(excess, yes, out=yes)
-    np.add(excess, no, out=no)
-
-    def gradient(a: Partials, _: str) -> Array:
-        p, q = stable.odds(z)
-        return a[1] * p - a[0] * q
-
-    def hessian(a: Partials, b: Partials, _: str) -> Array:
-        p, q = stable.odds(z)
-        return stable.times(q * q, b[0]) + stable.times(p * p, b[1]) + (a[0] + a[1]) * (p * q)
-
-    return Fold((yes, no, target), gradient, hessian)
-
-
-def binary_probs(p: Array, target: Array) -> Fold:
-    """yes = -log p, no = -log(1 - p), and the target; p a free variable."""
-    q = 1.0 - p
-
-    def gradient(a: Partials, _: str) -> Array:
-        return stable.over(a[1], q) - stable.over(a[0], p)
-
-    def hessian(a: Partials, b: Partials, _: str) -> Array:
-        return stable.over(a[0] + b[0], p * p) + stable.over(a[1] + b[1], q * q)
-
-    # An outcome that cannot be and has no weight surprises nobody: kernels may multiply.
-    yes = np.where((p == 0.0) & (target == 0.0), 0.0, -np.log(p))
-    no = np.where((p == 1.0) & (target == 1.0), 0.0, -np.log1p(-p))
-    return Fold((yes, no, target), gradient, hessian)
-
-
-def log_rate(x: Array, target: Array) -> Fold:
-    """The rate e^x, its logarithm x, and the target."""
-    rate = np.exp(x)
-
-    def gradient(a: Partials, _: str) -> Array:
-        # A count of one against a rate of nearly one: e^x - 1 is what it is about.
-        return np.where(np.abs(x) < 0.5, a[0] * np.expm1(x) + (a[0] + a[1]), a[0] * rate + a[1])
-
-    return Fold(
-        (rate, x, target),
-        gradient,
-        hessian=lambda a, b, _: (a[0] + b[0] * rate) * rate + b[1],
-    )
-
-
-def rate(x: Array, target: Array) -> Fold:
-    """The rate x, its logarithm, and the target."""
-    return Fold(
-        (x, np.log(x), target),
-        gradient=lambda a, _: a[0] + stable.over(a[1], x),
-        hessian=lambda a, b, _: b[0] + stable.over(b[1] - a[1], x * x),
-    )
+from losscli.families.plain import CLASSIFIED, LABELS
+from losscli.inputs import (
+    LOG_PROBABILITY,
+    LOGIT,
+    REAL,
+    SIMPLEX,
+    Array,
+    Bools,
+    Fold,
+    Input,
+    Ints,
+    Link,
+    Partials,
+    Signature,
+    Target,
+)
 
 
 def likelihood_logits(z: Array, y: Target) -> Fold:
@@ -272,25 +191,44 @@ def _right(z: Array, y: Target) -> Callable[[], Bools] | None:
     return lambda: np.asarray(z[np.arange(len(z)), index] == z.max(axis=1))
 
 
-def mask_probs(p: Array, target: Array) -> Fold:
-    """p, 1 - p and the target; partials are taken with respect to p alone."""
-    return Fold(
-        (p, 1.0 - p, target),
-        gradient=lambda a, _: a[0],
-        hessian=lambda a, b, _: b[0],  # noqa: ARG005
-    )
-
-
-def mask_logits(z: Array, target: Array) -> Fold:
-    """p = σ(z), 1 - p and the target; partials are taken with respect to p alone."""
-    p, q = stable.odds(z)
-    return Fold(
-        (p, q, target),
-        gradient=lambda a, _: a[0] * (p * q),
-        hessian=lambda a, b, _: p * q * (b[0] * (p * q) + a[0] * (q - p)),
-    )
-
-
-def ranking(scores: Array, relevance: Array, groups: Groups) -> Fold:
-    """Scores, relevance and the groups of rows that belong to one query."""
-    return plain("scores", "relevance", "query")(scores, relevance, groups)
+_SOFTMAX = "[exp(z)/sum(exp(w) for w in logits) for z in logits]"
+LIKELIHOOD = Signature(
+    "likelihood",
+    (Input("logits", LOGIT, differentiable=True, help="one score per class (N, C, ...)"), LABELS),
+    "classes",
+    {
+        "logits": Link(likelihood_logits, (("p", "exp(logits[y])/sum(exp(z) for z in logits)"),), reveals=True),
+        "log-probs": Link(likelihood_log_probs, (("p", "exp(logits[y])"),), {"logits": LOG_PROBABILITY}),
+        "probs": Link(likelihood_probs, (("p", "logits[y]"),), {"logits": SIMPLEX}),
+    },
+    options=CLASSIFIED | {"label-smoothing"},
+    soft=True,
+    expected=True,
+)
+LOG_LIKELIHOOD = Signature(
+    "log-likelihood",
+    (Input("log_probs", LOG_PROBABILITY, differentiable=True, help="log-probabilities (N, C, ...)"), LABELS),
+    "classes",
+    {"log-probs": Link(likelihood_log_probs, (("p", "exp(log_probs[y])"),))},
+    options=CLASSIFIED | {"label-smoothing"},
+    soft=True,
+    expected=True,
+)
+DEVIATION = Signature(
+    "deviation",
+    (Input("logits", LOGIT, differentiable=True, help="one score per class (N, C, ...)"), LABELS),
+    "classes",
+    {
+        "logits": Link(deviation_logits, (("p", _SOFTMAX),)),
+        "probs": Link(deviation_probs, (("p", "logits"),), {"logits": SIMPLEX}),
+    },
+    options=CLASSIFIED | {"label-smoothing"},
+    soft=True,
+)
+SCORES = Signature(
+    "scores",
+    (Input("logits", REAL, differentiable=True, help="one score per class (N, C, ...)"), LABELS),
+    "classes",
+    {"logits": Link(scores, (("z", "logits"),))},
+    options=CLASSIFIED,
+)

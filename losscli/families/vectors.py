@@ -1,0 +1,24 @@
+"""Vectors: two or three per row."""
+
+from __future__ import annotations
+
+from losscli.families.plain import WEIGHTED, plain
+from losscli.inputs import REAL, Input, Link, Signature
+
+VECTORS = Signature(
+    "vectors",
+    (
+        Input("x", REAL, differentiable=True, help="one vector per row (N, D)"),
+        Input("y", REAL, differentiable=True, help="one vector per row (N, D)"),
+    ),
+    "rows",
+    {"values": Link(plain("x", "y"))},
+    options=WEIGHTED,
+)
+TRIPLETS = Signature(
+    "triplets",
+    tuple(Input(name, REAL, differentiable=True) for name in ("anchor", "positive", "negative")),
+    "rows",
+    {"values": Link(plain("anchor", "positive", "negative"))},
+    options=WEIGHTED,
+)
