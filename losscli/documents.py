@@ -171,7 +171,7 @@ def loss_content(loss: Loss) -> dict[str, Any]:
         "aliases": list(loss.aliases),
         "definition": loss.summary,
         "notes": loss.notes,
-        "formula": loss.formula,
+        "formula": loss.formula or loss.prose,
         "where": {link: dict(entry.where) for link, entry in reads.links.items()},
         "reads": reads.name,
         "inputs": [

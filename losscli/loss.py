@@ -122,17 +122,33 @@ class Kinks:
 
 
 @dataclass(frozen=True)
+class Frozen:
+    """What is held constant while the gradient is taken: in words, and what a kernel takes as ``held`` in its place.
+
+    ``hold(*variables, **params)`` returns it. In a printed formula it stands within ``frozen(...)``.
+    """
+
+    what: str
+    hold: Callable[..., Any]
+
+
+@dataclass(frozen=True)
 class Loss:
-    """An entry of the catalogue: everything that the program knows of one loss."""
+    """An entry of the catalogue: everything that the program knows of one loss.
+
+    ``formula`` is executable, or, where no line of arithmetic says it, empty: then ``prose`` says it in words.
+    """
 
     name: str
     aliases: tuple[str, ...]
     kernel: Kernel
     reads: Signature
     formula: str
+    prose: str
     sources: tuple[str, ...]
     peers: tuple[str, ...]
     kinks: Kinks | None
+    frozen: Frozen | None
     params: tuple[Parameter, ...]
     summary: str
     notes: str
@@ -155,9 +171,14 @@ class Bound:
     loss: Loss
     params: Mapping[str, Any]
 
-    def __call__(self, *variables: Any) -> Rows | Pooled | Batch:
-        """The kernel's result on the variables of a fold."""
-        return self.loss.kernel(*variables, **self.params)
+    def __call__(self, *variables: Any, held: Any = None) -> Rows | Pooled | Batch:
+        """The kernel's result on the variables of a fold; ``held`` is what is frozen, taken elsewhere."""
+        frozen = {} if held is None else {"held": held}
+        return self.loss.kernel(*variables, **self.params, **frozen)
+
+    def hold(self, *variables: Any) -> Any:
+        """What the loss holds constant while its gradient is taken, at these variables; None: nothing."""
+        return None if self.loss.frozen is None else self.loss.frozen.hold(*variables, **self.params)
 
     def pieces(self, *variables: Any) -> Any:
         """The label of the smooth piece that each row is on, or None for a smooth loss."""
@@ -170,13 +191,21 @@ _CATALOGUE: dict[str, Loss] = {}
 def loss(
     *,
     reads: Signature,
-    formula: str,
     sources: Sequence[str],
+    formula: str = "",
+    prose: str = "",
     peers: Sequence[str] = (),
     aliases: Sequence[str] = (),
     kinks: Kinks | None = None,
+    frozen: Frozen | None = None,
 ) -> Callable[[Kernel], Kernel]:
-    """Enter a kernel into the catalogue under its own name; the first docstring line is its definition."""
+    """Enter a kernel into the catalogue under its own name; the first docstring line is its definition.
+
+    A loss that no executable formula fits in a line gives ``prose`` in its place, and a plain reference function in
+    tests/plain.py.
+    """
+    if bool(formula) == bool(prose):
+        raise ValueError("a loss has either a formula or prose")
 
     def enter(kernel: Kernel) -> Kernel:
         summary, _, notes = (inspect.getdoc(kernel) or "").partition("\n")
@@ -186,9 +215,11 @@ def loss(
             kernel=kernel,
             reads=reads,
             formula=formula,
+            prose=prose,
             sources=tuple(sources),
             peers=tuple(peers),
             kinks=kinks,
+            frozen=frozen,
             params=_parameters(kernel),
             summary=summary,
             notes=notes.strip(),
@@ -203,7 +234,9 @@ def loss(
 
 def _parameters(kernel: Kernel) -> tuple[Parameter, ...]:
     signature = inspect.signature(kernel, eval_str=True)
-    keywords = (entry for entry in signature.parameters.values() if entry.kind is entry.KEYWORD_ONLY)
+    keywords = (
+        entry for entry in signature.parameters.values() if entry.kind is entry.KEYWORD_ONLY and entry.name != "held"
+    )
     return tuple(_parameter(entry) for entry in keywords)
 
 

@@ -236,7 +236,7 @@ def _default(value: object) -> str:
 def show_tables(loss: Loss) -> list[RenderableType]:
     """Everything known of one loss."""
     reads = loss.reads
-    rows: list[tuple[str, object]] = [("definition", loss.summary), ("formula", loss.formula)]
+    rows: list[tuple[str, object]] = [("definition", loss.summary), ("formula", loss.formula or loss.prose)]
     rows.extend(("where", f"{name} = {text}") for name, text in reads.links[reads.default_link].where)
     rows.extend(
         (f"input {at + 1}", f"{entry.name}: {entry.domain.text}" + (f"; {entry.help}" if entry.help else ""))

@@ -73,7 +73,7 @@ def _help(loss: Loss) -> str:
         f"losscli sample {name} -o x.npz",
         f"losscli compute {name} x.npz --grad --json",
     ]
-    return page(loss.summary, examples, f"formula: {loss.formula}", loss.notes)
+    return page(loss.summary, examples, f"formula: {loss.formula or loss.prose}", loss.notes)
 
 
 def _data_help(loss: Loss) -> str:
