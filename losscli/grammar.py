@@ -72,9 +72,9 @@ class _Checker(ast.NodeTransformer):
         return _call(word, node.left, node.right) if word else node
 
     def visit_Call(self, node: ast.Call) -> ast.Call:
-        known = isinstance(node.func, ast.Name) and node.func.id in WORDS - {"pi"}
-        self.check(known and not node.keywords, node)
-        return ast.Call(node.func, [self.visit(arg) for arg in node.args], [])
+        word = node.func.id if isinstance(node.func, ast.Name) else ""
+        self.check(word in WORDS - {"pi"} and all(_reversal(word, one) for one in node.keywords), node)
+        return ast.Call(node.func, [self.visit(arg) for arg in node.args], node.keywords)
 
     def visit_ListComp(self, node: ast.ListComp | ast.GeneratorExp) -> ast.ListComp:
         outer = self.bound
@@ -92,6 +92,12 @@ class _Checker(ast.NodeTransformer):
         source = self.visit(node.iter)
         self.bound |= {n.id for n in names if isinstance(n, ast.Name)}
         return ast.comprehension(self.visit(node.target), source, [self.visit(test) for test in node.ifs], 0)
+
+
+def _reversal(word: str, given: ast.keyword) -> bool:
+    """Whether a keyword is the one that there is: sorted(..., reverse=True)."""
+    known = word == "sorted" and given.arg == "reverse"
+    return known and isinstance(given.value, ast.Constant) and isinstance(given.value.value, bool)
 
 
 def _call(word: str, *args: ast.expr) -> ast.Call:
@@ -154,7 +160,7 @@ def _extreme(pick: Callable[..., Any], empty: str, *items: Any) -> Any:
     return next((x for x in several if x != x), pick(several, default=mp_context().mpf(empty)))
 
 
-_REAL = ("exp", "log", "sqrt", "tanh", "cosh", "cos", "acos", "atan", "erf")
+_REAL = ("exp", "log", "sqrt", "tanh", "cosh", "sin", "cos", "acos", "atan", "erf", "floor")
 FUNCTIONS: dict[str, Any] = {word: functools.partial(_real, word) for word in _REAL} | {
     "max": functools.partial(_extreme, max, "-inf"),
     "min": functools.partial(_extreme, min, "inf"),
