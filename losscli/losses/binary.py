@@ -11,7 +11,7 @@ import numpy as np
 
 from losscli.families.binary import BINARY
 from losscli.loss import Param, Rows, loss
-from losscli.losses.multiclass import focus
+from losscli.losses.focal import focus
 from losscli.stable import Array, times
 
 

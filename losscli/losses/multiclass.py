@@ -6,8 +6,6 @@ logits, log-probabilities or probabilities, and to soft labels as the mean over 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
@@ -15,6 +13,7 @@ import numpy as np
 from losscli.families.classes import DEVIATION, LIKELIHOOD, LOG_LIKELIHOOD, SCORES
 from losscli.inputs import Ints
 from losscli.loss import Kinks, Param, Rows, loss
+from losscli.losses.focal import focus
 from losscli.stable import Array, row_sums
 
 
@@ -45,38 +44,6 @@ def ce(s: Array) -> Rows:
 def nll(s: Array) -> Rows:
     """Negative log-likelihood in nats, from log-probabilities taken as free variables."""
     return Rows(s, grad=lambda: np.ones_like(s), hess=lambda: np.zeros_like(s))
-
-
-@dataclass(frozen=True)
-class Focus:
-    """The focal factor on a surprise s: (1 - p)^γ s with p = exp(-s), and its derivatives in s."""
-
-    value: Array
-    slope: Callable[[], Array]
-    curve: Callable[[], Array]
-
-
-def focus(s: Array, gamma: float) -> Focus:
-    """The focal loss of one outcome of surprise s.
-
-    The powers of 1 - p stay at γ: what the slope divides by 1 - p is cancelled against s first, since
-    s/(e^s - 1) → 1, so nothing blows up for 0 < γ < 1 at saturation.
-    """
-    doubt = -np.expm1(-s)
-    factor = np.ones_like(s) if gamma == 0 else doubt**gamma
-
-    def odds() -> Array:
-        """p/(1 - p)·s = s/(e^s - 1)."""
-        odds = s * np.exp(-s) / doubt
-        return np.where(s == 0.0, 1.0, odds) if not s.all() else odds
-
-    def curve() -> Array:
-        if gamma == 0:
-            return np.zeros_like(s)
-        # Only here the power is γ - 1: at saturation the curvature of 0 < γ < 1 is truly infinite.
-        return gamma * doubt ** (gamma - 1.0) * np.exp(-s) * (2.0 + (gamma - 1.0) * odds() - s)
-
-    return Focus(factor * s, lambda: factor * (1.0 + gamma * odds()), curve)
 
 
 @loss(
