@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -15,7 +15,7 @@ from losscli.inputs import Array, Fold
 from losscli.loss import Batch, Bound, Pooled, Rows, Slope
 from losscli.plan import Plan, Writable
 from losscli.results import Wants
-from losscli.sums import Exact, Part, Tally, largest
+from losscli.sums import Exact, ExactArray, Part, Tally, largest
 from losscli.targets import Table, Weighing, arrange, weigh
 
 Span = tuple[int, int]
@@ -66,8 +66,8 @@ class Work:
             weighted = value if weight is None else np.where(weight == 0.0, 0.0, value * weight)
             if self.outputs.per_sample is not None:
                 self._write_losses(self.outputs.per_sample, span, table, weighted)
-            self._write_slopes(span, weighing, fold, kernel)
-            return self._part(span, table, fold, value, weighted, total if weight is None else float(weighted.sum()))
+            part = self._part(span, table, fold, value, weighted, total if weight is None else float(weighted.sum()))
+            return self._with_slopes(part, span, weighing, fold, kernel)
 
     def _part(self, span: Span, table: Table, fold: Fold, value: Array, weighted: Array, total: float) -> Part:
         lost = 0 if math.isfinite(total) else int(np.count_nonzero(~np.isfinite(weighted)))
@@ -127,18 +127,28 @@ class Work:
             first = self._first_loss(span)
             target[first : first + len(weighted)] = weighted
 
-    def _write_slopes(self, span: Span, weighing: Weighing, fold: Fold, kernel: Rows | Batch) -> None:
+    def _with_slopes(self, part: Part, span: Span, weighing: Weighing, fold: Fold, kernel: Rows | Batch) -> Part:
+        """Write the block's rows of what is asked for; a slope by an input that all rows share goes into the part."""
         gradient, hessian, wants = self.outputs.gradient, self.outputs.hessian, self.wants
         if gradient is None and hessian is None:
-            return
+            return part
         first = Scaled(kernel.grad(), weighing.weight, self.scale)
         if gradient is not None:
-            self._scatter(wants.grad, gradient, span, weighing, fold.gradient(first, wants.grad))
+            slopes = fold.gradient(first, wants.grad)
+            part = replace(part, gradient=self._put(wants.grad, gradient, span, weighing, slopes))
         if hessian is not None:
             if kernel.hess is None:
                 raise UsageError("hessian-none", f"{self.bound.loss.name} has no diagonal Hessian")
             second = Scaled(kernel.hess(), weighing.weight, self.scale)
-            self._scatter(wants.hess, hessian, span, weighing, fold.hessian(first, second, wants.hess))
+            slopes = fold.hessian(first, second, wants.hess)
+            part = replace(part, hessian=self._put(wants.hess, hessian, span, weighing, slopes))
+        return part
+
+    def _put(self, name: str, target: Writable, span: Span, weighing: Weighing, slopes: Array) -> ExactArray | None:
+        if self.plan.signature.entry(name).shared:
+            return ExactArray.of(np.ascontiguousarray(slopes))
+        self._scatter(name, target, span, weighing, slopes)
+        return None
 
     def _scatter(self, name: str, target: Writable, span: Span, weighing: Weighing, rows: Array) -> None:
         """Give kept rows their numbers, where they stand in the file of an input; rows that do not count get zero."""
@@ -157,13 +167,15 @@ class Work:
         if self.wants.per_sample or self.wants.top:
             message = f"{self.bound.loss.name} is a function of all rows together: a row has no loss of its own"
             raise UsageError("loss-pooled", message, hint="leave out --per-sample and --top")
+        slopes = Part()
         if self.totals:
             hess = None if kernel.hess is None else partial(kernel.hess, *self.totals)
-            self._write_slopes(span, weighing, fold, Rows(np.empty(0), partial(kernel.grad, *self.totals), hess))
+            made = Rows(np.empty(0), partial(kernel.grad, *self.totals), hess)
+            slopes = self._with_slopes(slopes, span, weighing, fold, made)
         weight = weighing.weight
         terms = kernel.terms if weight is None else tuple(term * weight for term in kernel.terms)
         totals = tuple(Exact().plus(float(term.sum())) for term in terms)
-        return Part(totals, weighing.rows, weighing.kept)
+        return replace(slopes, total=totals, rows=weighing.rows, kept=weighing.kept)
 
 
 @dataclass(frozen=True)

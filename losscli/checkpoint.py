@@ -29,7 +29,7 @@ from losscli.files.source import Source
 from losscli.loss import Bound
 from losscli.plan import Plan
 from losscli.results import Wants
-from losscli.sums import Exact, Part, Tally
+from losscli.sums import Exact, ExactArray, Part, Tally
 
 _SCHEMA = "losscli.checkpoint/1"
 # Seconds between lines: what is lost at most, and few enough lines that no job waits for the disk.
@@ -257,6 +257,10 @@ def _plain(made: Exact | Part) -> dict[str, Any]:
     part["total"] = [_floats(total) for total in made.total]
     part["top"] = [(value.hex(), row) for value, row in made.top]
     part["classes"] = [(index, each.rows, _floats(each.loss), each.right) for index, each in made.classes.items()]
+    for name in ("gradient", "hessian"):
+        slopes = getattr(made, name)
+        # JSON's floats are shortest round-trip in Python: the same bits come back.
+        part[name] = None if slopes is None else [x.tolist() for x in (*slopes.parts, slopes.plain)]
     return {"part": part}
 
 
@@ -268,6 +272,9 @@ def _made(entry: Mapping[str, Any]) -> Exact | Part:
     part["total"] = tuple(map(_exact, part["total"]))
     part["top"] = tuple((float.fromhex(value), row) for value, row in part["top"])
     part["classes"] = {index: Tally(rows, _exact(loss), right) for index, rows, loss, right in part["classes"]}
+    for name in ("gradient", "hessian"):
+        arrays = [np.asarray(x) for x in part.get(name) or ()]
+        part[name] = ExactArray((arrays[0], arrays[1], arrays[2]), arrays[3]) if arrays else None
     return Part(**part)
 
 

@@ -140,9 +140,9 @@ def columns_of(result: Result, name: str) -> tuple[str, ...]:
 def label_of(result: Result, row: int) -> str | int | None:
     """The label of a row, where labels are one per row."""
     plan = result.plan
-    if plan.signature.layout != "classes":
+    if not plan.signature.labels:
         return None
-    column = plan.columns[plan.signature.names[1]]
+    column = plan.columns[plan.signature.labels]
     if len(column.shape) != len(plan.lead):
         return None
     first, *within = place_of(result, row)
@@ -179,6 +179,8 @@ def loss_content(loss: Loss) -> dict[str, Any]:
                 "name": entry.name,
                 "domain": entry.domain.text,
                 "differentiable": entry.differentiable,
+                "axes": entry.axes,
+                "optional": entry.optional,
                 "help": entry.help,
             }
             for entry in reads.inputs
@@ -198,6 +200,7 @@ def loss_content(loss: Loss) -> dict[str, Any]:
         "options": sorted(reads.options),
         "reduction": reads.reduction,
         "kinks": loss.kinks.where if loss.kinks else None,
+        "frozen": loss.frozen.what if loss.frozen else None,
         "sources": list(loss.sources),
         "peers": list(loss.peers),
     }

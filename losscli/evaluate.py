@@ -62,6 +62,7 @@ def evaluate(
     outputs = _outputs(made, wants, reduction, allocate)
     work = Work(bound, made, wants, 1.0 / weight if reduction == "mean" and weight > 0 else 1.0, outputs)
     part = sum(engine(work, made.spans()), Part())
+    _keep_shared(work, part)
     result = Result(
         bound=bound,
         plan=made,
@@ -109,7 +110,7 @@ def _check_wants(bound: Bound, wants: Wants) -> None:
         if name not in signature.differentiable:
             message = f"{bound.loss.name} has no gradient with respect to {name!r}"
             raise UsageError("wrt-unknown", message, hint=f"--wrt is one of {', '.join(signature.differentiable)}")
-    if wants.by_class and signature.layout != "classes":
+    if wants.by_class and not signature.labels:
         raise UsageError("by-class", f"{bound.loss.name} has no classes to break the loss down by")
 
 
@@ -132,6 +133,17 @@ def _outputs(made: Plan, wants: Wants, reduction: Reduction, allocate: Allocate)
     )
 
 
+def _keep_shared(work: Work, part: Part) -> None:
+    """Put slopes by inputs that all rows share, which the blocks only add to, where they belong."""
+    pairs = (
+        (work.wants.grad, part.gradient, work.outputs.gradient),
+        (work.wants.hess, part.hessian, work.outputs.hessian),
+    )
+    for name, total, target in pairs:
+        if total is not None and target is not None:
+            work.plan.columns[name].write(target, slice(None), total.value)
+
+
 def _value(work: Work, part: Part, reduction: Reduction, weight: float, engine: Engine) -> float | Array:
     totals = tuple(total.value for total in part.total)
     if len(totals) > 1:
@@ -144,7 +156,7 @@ def _value(work: Work, part: Part, reduction: Reduction, weight: float, engine: 
 def _pooled_value(work: Work, engine: Engine) -> float:
     """The value of a pooled loss from its totals; its slopes, which need them, in a second pass over the data."""
     if work.wants.grad or work.wants.hess:
-        sum(engine(work, work.plan.spans()), Part())
+        _keep_shared(work, sum(engine(work, work.plan.spans()), Part()))
     with np.errstate(all="ignore"):
         kernel = work.bound(*folded(work.plan, arrange(work.plan, 0, 1)).variables)
         assert isinstance(kernel, Pooled)

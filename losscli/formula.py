@@ -101,8 +101,10 @@ class Program:
             raise ValueError(f"the formula {self.formula!r} needs {', '.join(sorted(missing))}")
         return {name: _exact(value) for name, value in env.items()}
 
-    def _run(self, scope: Env) -> mpf:
+    def _run(self, scope: Env, frozen: Callable[[Any], Any] | None = None) -> mpf:
         room = FUNCTIONS | {"pi": mp_context().pi} | {name: scope[name] for name in self.names}
+        if frozen is not None:
+            room["frozen"] = frozen
         for name, text in self.where:
             room[name] = eval(compiled(text)[0], room)
         # The plus rounds pi, which would otherwise stay lazy.
@@ -116,11 +118,29 @@ class Program:
         h = mp.ldexp(1, min(sizes) - mp.prec // 2)
         lost = (max(sizes) - min(sizes)) * 0.302
         with _working(int(mp.dps * (1 + order / 2) + order * lost) + 1):
+            held = _Held()
+            self._run(scope, held)
             at = functools.cache(
-                lambda k: self._run({**scope, name: _changed(scope[name], index or (), (k * h).__add__)})
+                lambda k: self._run({**scope, name: _changed(scope[name], index or (), (k * h).__add__)}, held.again())
             )
             sums = (sum(c * at(side * k) for k, c in enumerate(_STENCILS[order])) for side in sides)
             return tuple(total / (2 * (side * h) ** order) for side, total in zip(sides, sums, strict=True))
+
+
+class _Held:
+    """The word ``frozen`` of a formula: it keeps what it is given in a first run, and gives that back in later ones."""
+
+    def __init__(self) -> None:
+        self.kept: list[Any] = []
+
+    def __call__(self, x: Any) -> Any:
+        self.kept.append(x)
+        return x
+
+    def again(self) -> Callable[[Any], Any]:
+        """The word for another run, which comes upon it in the same order."""
+        kept = iter(self.kept)
+        return lambda _: next(kept)
 
 
 def settle(compute: Callable[[], T], digits: int) -> T:

@@ -165,6 +165,8 @@ FUNCTIONS: dict[str, Any] = {word: functools.partial(_real, word) for word in _R
     "max": functools.partial(_extreme, max, "-inf"),
     "min": functools.partial(_extreme, min, "inf"),
     "lgamma": _lgamma,
+    # A slope is taken as if what stands within were a constant; formula.py sees to it.
+    "frozen": lambda x: x,
     "argmax": lambda items: max(range(len(items)), key=items.__getitem__),
     "zip": lambda *columns: list(zip(*columns, strict=True)),
     "enumerate": lambda items: list(enumerate(items)),

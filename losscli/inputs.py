@@ -90,12 +90,25 @@ IDENTITY = Domain("a whole number that names a group")
 
 @dataclass(frozen=True)
 class Input:
-    """One input of a loss: its name, what numbers it holds, and whether a gradient is taken with respect to it."""
+    """One input of a loss: its name, what numbers it holds, and whether a gradient is taken with respect to it.
+
+    ``axes`` names its axes, a letter each: N first where it has an entry per row, no N where all rows share it; the
+    same letter means the same length throughout a signature. None: as the signature's layout says. ``draw`` makes
+    random data of a shape and scale where the domain does not say enough.
+    """
 
     name: str
     domain: Domain
     differentiable: bool = False
     help: str = ""
+    axes: str | None = None
+    optional: bool = False
+    draw: Callable[[np.random.Generator, tuple[int, ...], float], npt.NDArray[Any]] | None = None
+
+    @property
+    def shared(self) -> bool:
+        """Whether all rows read the whole of it."""
+        return self.axes is not None and "N" not in self.axes
 
 
 @dataclass(frozen=True)
@@ -181,8 +194,9 @@ class Link:
 class Signature:
     """What a family of losses reads, and how it folds.
 
-    ``layout``: *elements*, every entry of arrays of one shape is a row of its own; *rows*, vectors (M, D);
-    *classes*, scores (M, C) and labels (M,) or (M, C); *groups*, rows bound together by an identity.
+    ``layout``: *elements*, every entry of arrays of one shape is a row of its own; *rows*, vectors (M, D), or what
+    the inputs' axes say; *classes*, scores (M, C) and labels (M,) or (M, C); *groups*, rows bound together by an
+    identity, or all of them where none is given.
     ``links``: the ways of giving the first input, the default first. ``options``: the shared options that apply.
     ``soft``: whether labels may be soft; ``expected``: whether a soft label's loss is the mean over its classes.
     """
@@ -201,6 +215,25 @@ class Signature:
         """The names of the inputs, in the order of the command line."""
         return tuple(entry.name for entry in self.inputs)
 
+    @property
+    def required(self) -> tuple[str, ...]:
+        """The names of the inputs that cannot be left out."""
+        return tuple(entry.name for entry in self.inputs if not entry.optional)
+
+    @property
+    def tabular(self) -> bool:
+        """Whether the inputs can stand side by side as columns of one table: as many rows each, two axes at most."""
+        return all(not entry.shared and len(entry.axes or "") <= 2 for entry in self.inputs)
+
+    @cached_property
+    def labels(self) -> str:
+        """The name of the input that holds class labels; empty: none does."""
+        return next((entry.name for entry in self.inputs if entry.domain is LABEL), "")
+
+    def entry(self, name: str) -> Input:
+        """The input of a name."""
+        return self.inputs[self.names.index(name)]
+
     @cached_property
     def differentiable(self) -> tuple[str, ...]:
         """The inputs that a gradient is taken with respect to; the first is the default."""
@@ -213,4 +246,4 @@ class Signature:
 
     def domain(self, name: str, link: str) -> Domain:
         """The domain of an input under a link."""
-        return self.links[link].domains.get(name, self.inputs[self.names.index(name)].domain)
+        return self.links[link].domains.get(name, self.entry(name).domain)

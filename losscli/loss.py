@@ -65,10 +65,13 @@ class Param:
     at_least: float | None = None
     below: float | None = None
     at_most: float | None = None
+    choices: tuple[str, ...] = ()
 
     @property
     def bounds(self) -> str:
         """The bounds in words: '> 0, <= 1'."""
+        if self.choices:
+            return "one of " + ", ".join(self.choices)
         pairs = ((">", self.above), (">=", self.at_least), ("<", self.below), ("<=", self.at_most))
         return ", ".join(f"{sign} {bound:g}" for sign, bound in pairs if bound is not None)
 
@@ -100,6 +103,10 @@ class Parameter:
     def check(self, value: Any) -> Any:
         """The value, converted to the parameter's type; UsageError when it is out of bounds."""
         if value is None or self.type is bool:
+            return value
+        if self.type is str:
+            if value not in self.param.choices:
+                raise UsageError("parameter-range", f"{self.option} must be {self.param.bounds}, not {value!r}")
             return value
         if isinstance(value, bool) or not self.param.admits(value) or self.type(value) != value:
             bounds = self.param.bounds or "finite"

@@ -17,7 +17,7 @@ import numpy as np
 
 from losscli.errors import DataError, Place, UsageError
 from losscli.files.source import Source
-from losscli.inputs import Array, Groups, Ints, Signature
+from losscli.inputs import IDENTITY, LABEL, Array, Groups, Input, Ints, Signature
 
 Raw = np.ndarray[Any, Any]
 
@@ -167,6 +167,17 @@ class Plan:
         """The length of the data's first axis."""
         return self.lead[0]
 
+    def own_axes(self, name: str) -> int:
+        """How many axes of an input lie within a row: 1 for a vector."""
+        axes = self.signature.entry(name).axes
+        return int(self.signature.layout in ("classes", "rows")) if axes is None else len(axes) - 1
+
+    @cached_property
+    def shared(self) -> Mapping[str, Array]:
+        """The inputs that all rows read, as float64: held once, however many blocks there are."""
+        entries = [entry.name for entry in self.signature.inputs if entry.shared and entry.name in self.columns]
+        return {name: np.asarray(self.columns[name].read(slice(None)), dtype=np.float64) for name in entries}
+
     def spans(self) -> Sequence[tuple[int, int]]:
         """The blocks, half-open ranges of rows: they depend on the data's shape alone, so the sums do too."""
         if self.groups is None:
@@ -208,13 +219,15 @@ def plan(
     _check_options(signature, how, sample_weight is not None, mask is not None)
     if not 0.0 <= how.label_smoothing <= 1.0:
         raise UsageError("parameter-range", f"--label-smoothing must be in [0, 1], not {how.label_smoothing:g}")
-    first = _first(signature, sources[signature.names[0]], how)
-    others = {name: _fit(signature, name, sources[name], first) for name in signature.names[1:]}
+    columns = _columns(signature, sources, how)
+    first = columns[signature.names[0]]
     shape = first.shape
-    vectors = signature.layout in ("classes", "rows")
-    lead = shape[:-1] if vectors else shape
-    classes = shape[-1] if signature.layout == "classes" else 0
-    columns = {signature.names[0]: first, **others}
+    if signature.inputs[0].axes is not None:
+        lead = shape[:1]
+    else:
+        lead = shape[:-1] if signature.layout in ("classes", "rows") else shape
+    classes = shape[-1] if signature.layout == "classes" else _classes(signature, columns)
+    rows = [column for name, column in columns.items() if not signature.entry(name).shared]
     made = Plan(
         signature,
         link,
@@ -225,9 +238,54 @@ def plan(
         _class_names(how, classes, _header_names(first.source.columns, signature.names[0])),
         _aside("sample-weight", sample_weight, lead),
         _aside("mask", mask, lead),
-        block_rows=max(1, _BLOCK_BYTES // sum(8 * math.prod(column.shape[1:]) for column in columns.values())),
+        block_rows=max(1, _BLOCK_BYTES // sum(8 * math.prod(column.shape[1:]) for column in rows)),
     )
     return _grouped(made) if signature.layout == "groups" else made
+
+
+def _columns(signature: Signature, sources: Mapping[str, Source], how: How) -> dict[str, Column]:
+    """The inputs that are given, in shapes that agree."""
+    given = [entry for entry in signature.inputs if entry.name in sources]
+    if signature.inputs[0].axes is None:
+        first = _first(signature, sources[signature.names[0]], how)
+        others = {entry.name: _fit(signature, entry.name, sources[entry.name], first) for entry in given[1:]}
+        return {signature.names[0]: first, **others}
+    lengths: dict[str, tuple[int, str]] = {}
+    return {entry.name: _by_axes(signature, entry, sources[entry.name], lengths) for entry in given}
+
+
+def _by_axes(signature: Signature, entry: Input, source: Source, lengths: dict[str, tuple[int, str]]) -> Column:
+    """An input in the shape that its axes' names say; ``lengths`` are those met so far, and where."""
+    if 0 in source.shape:
+        raise DataError("data-empty", "no data rows", place=Place(source.name))
+    axes = entry.axes or ""
+    if entry.domain is LABEL and signature.soft and len(source.shape) == len(axes) + 1:
+        axes += "C"
+    depth = len(source.shape)
+    # One row, one class: its axis may be left out.
+    column = Column.of(source, lead=depth == len(axes) - 1)
+    if len(column.shape) > len(axes):
+        column = column.fitted((*column.shape[:1], *(n for n in column.shape[1:] if n != 1))) or column
+    if len(column.shape) != len(axes):
+        known = [str(lengths[axis][0]) if axis in lengths else axis for axis in axes]
+        raise _shape_error(column, f"{entry.name} must have shape ({', '.join(known)})")
+    for axis, length in zip(axes, column.shape, strict=True):
+        known_length, name = lengths.setdefault(axis, (length, entry.name))
+        if length != known_length:
+            rule = f"{entry.name} must have {known_length} along axis {axis}, as {name} has"
+            raise DataError(
+                "length" if axis == "N" else "shape", f"{rule}, not shape {source.shape}", place=Place(source.name)
+            )
+    return column
+
+
+def _classes(signature: Signature, columns: Mapping[str, Column]) -> int:
+    """How many classes the labels of a signature with named axes choose from; 0: it has no labels."""
+    for name, column in columns.items():
+        axes = signature.entry(name).axes or ""
+        if signature.labels and "C" in axes:
+            return column.shape[axes.index("C")]
+    return 0
 
 
 def _check_options(signature: Signature, how: How, weighted: bool, masked: bool) -> None:
@@ -330,12 +388,15 @@ def _header_names(header: Sequence[str], name: str) -> tuple[str, ...]:
 
 
 def _grouped(made: Plan) -> Plan:
-    """Bring the rows of each group together, in the order in which the groups first appear."""
-    column = made.columns["query"]
+    """Bring the rows of each group together, in the order in which the groups first appear; without one, all rows."""
+    name = next((entry.name for entry in made.signature.inputs if entry.domain is IDENTITY), "")
+    if name not in made.columns:
+        return replace(made, groups=Groups(np.zeros(1, dtype=np.intp), np.array([made.rows])))
+    column = made.columns[name]
     identity = column.read(slice(None))
     if identity.dtype.kind == "f" and not np.isfinite(identity).all():
         at = int(np.argmin(np.isfinite(identity)))
-        raise DataError("domain", f"query must be finite, not {identity[at]:g}", place=column.place((at,)))
+        raise DataError("domain", f"{name} must be finite, not {identity[at]:g}", place=column.place((at,)))
     starts = np.flatnonzero(np.concatenate([[True], identity[1:] != identity[:-1]]))
     if len(np.unique(identity[starts])) == len(starts):
         return replace(made, groups=Groups(starts, np.diff(starts, append=len(identity))))

@@ -224,12 +224,14 @@ def list_tables(losses: Iterable[Loss]) -> list[RenderableType]:
     return [table(("loss", "also", "reads", "definition"), rows, left=4, text=(1, 3))]
 
 
-_KINDS = {float: "a number", int: "a whole number", bool: "on or off"}
+_KINDS = {float: "a number", int: "a whole number", bool: "on or off", str: "a word"}
 
 
 def _default(value: object) -> str:
     if value is None:
         return "none"
+    if isinstance(value, str):
+        return value
     return ("on" if value else "off") if isinstance(value, bool) else number(value)
 
 
@@ -239,7 +241,10 @@ def show_tables(loss: Loss) -> list[RenderableType]:
     rows: list[tuple[str, object]] = [("definition", loss.summary), ("formula", loss.formula or loss.prose)]
     rows.extend(("where", f"{name} = {text}") for name, text in reads.links[reads.default_link].where)
     rows.extend(
-        (f"input {at + 1}", f"{entry.name}: {entry.domain.text}" + (f"; {entry.help}" if entry.help else ""))
+        (
+            f"input {at + 1}" + (", optional" if entry.optional else ""),
+            f"{entry.name}: {entry.domain.text}" + (f"; {entry.help}" if entry.help else ""),
+        )
         for at, entry in enumerate(reads.inputs)
     )
     if len(reads.links) > 1:
@@ -251,6 +256,8 @@ def show_tables(loss: Loss) -> list[RenderableType]:
         )
     rows.append(("gradient", f"with respect to {', '.join(reads.differentiable)}"))
     rows.append(("kinks", loss.kinks.where if loss.kinks else "none"))
+    if loss.frozen:
+        rows.append(("held constant", loss.frozen.what))
     rows.append(("options", ", ".join(f"--{name}" for name in sorted(reads.options)) or "none"))
     rows.extend(("source", text) for text in loss.sources)
     rows.append(("peers", ", ".join(loss.peers)))

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from losscli.inputs import Array
+
 
 @dataclass(frozen=True)
 class Exact:
@@ -44,6 +46,52 @@ class Exact:
 
 
 @dataclass(frozen=True)
+class ExactArray:
+    """Sums of arrays, entry by entry, as three floats each that do not overlap, and the plain sum.
+
+    What 159 bits cannot hold is lost, so addition is associative but for sums whose terms cancel to 2^-106 of the
+    largest: what is rounded to 53 bits does not show it. The plain sum tells of infinities and NaN.
+    """
+
+    parts: tuple[Array, Array, Array]
+    plain: Array
+
+    @classmethod
+    def of(cls, x: Array) -> ExactArray:
+        """The sum of one array."""
+        zero = np.zeros_like(x)
+        return cls((x, zero, zero), x)
+
+    def __add__(self, other: ExactArray) -> ExactArray:
+        made = self
+        for part in other.parts:
+            made = made._plus(part)
+        return ExactArray(made.parts, self.plain + other.plain)
+
+    def _plus(self, x: Array) -> ExactArray:
+        first, low = _two_sum(self.parts[0], x)
+        second, low = _two_sum(self.parts[1], low)
+        third = self.parts[2] + low
+        # Where the leading parts cancelled, what is left moves up.
+        second, third = _two_sum(second, third)
+        first, second = _two_sum(first, second)
+        return ExactArray((first, *_two_sum(second, third)), self.plain)
+
+    @property
+    def value(self) -> Array:
+        """The sums, rounded."""
+        first, second, third = self.parts
+        return np.where(np.isfinite(self.plain), first + (second + third), self.plain)
+
+
+def _two_sum(a: Array, b: Array) -> tuple[Array, Array]:
+    """The sum rounded, and exactly what that lost (Knuth)."""
+    total = a + b
+    virtual = total - a
+    return total, (a - (total - virtual)) + (b - virtual)
+
+
+@dataclass(frozen=True)
 class Tally:
     """The rows of one true class: how many, their summed loss, and how many have that class on top."""
 
@@ -66,7 +114,8 @@ class Part:
 
     ``total`` the sums of the losses (of a pooled loss: of its terms), ``rows`` the losses seen, ``kept`` those that
     count, ``judged`` and ``right`` the rows with a label and those with it on top, ``top`` the largest losses as
-    (loss, row), at most ``keep`` of them, ``classes`` the tally of each class that was seen.
+    (loss, row), at most ``keep`` of them, ``classes`` the tally of each class that was seen, ``gradient`` and
+    ``hessian`` what the blocks add to the slopes by an input that all rows share.
     """
 
     total: tuple[Exact, ...] = ()
@@ -78,6 +127,8 @@ class Part:
     keep: int = 0
     top: tuple[tuple[float, int], ...] = ()
     classes: Mapping[int, Tally] = field(default_factory=dict)
+    gradient: ExactArray | None = None
+    hessian: ExactArray | None = None
 
     def __add__(self, other: Part) -> Part:
         if not self.total:
@@ -95,7 +146,13 @@ class Part:
             self.keep,
             largest(self.keep, (*self.top, *other.top)),
             classes,
+            _both(self.gradient, other.gradient),
+            _both(self.hessian, other.hessian),
         )
+
+
+def _both(a: ExactArray | None, b: ExactArray | None) -> ExactArray | None:
+    return a if b is None else b if a is None else a + b
 
 
 def largest(count: int, pairs: tuple[tuple[float, int], ...]) -> tuple[tuple[float, int], ...]:

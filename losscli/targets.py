@@ -59,7 +59,7 @@ def weigh(plan: Plan, start: int, stop: int) -> Weighing:
     rows = math.prod(lead)
     mask = _spread(plan, plan.mask, start, stop, lead)
     counted = None if mask is None else mask != 0
-    labels = _read_labels(plan, start, stop) if plan.signature.layout == "classes" else None
+    labels = _read_labels(plan, start, stop) if plan.signature.labels else None
     if labels is not None and labels.ndim == 1 and plan.how.ignore_index is not None:
         named = labels != plan.how.ignore_index
         counted = named if counted is None else counted & named
@@ -67,7 +67,7 @@ def weigh(plan: Plan, start: int, stop: int) -> Weighing:
     weight = _sample_weight(plan, start, stop, lead, keep)
     if labels is None:
         return Weighing(rows, keep, weight, weight)
-    place = _placer(plan, plan.columns[plan.signature.names[1]], start, keep)
+    place = _placer(plan, plan.columns[plan.signature.labels], start, keep)
     return _classified(plan, labels if keep is None else labels[keep], Weighing(rows, keep, weight), place)
 
 
@@ -100,9 +100,9 @@ def _placer(plan: Plan, column: Column, start: int, keep: Ints | None) -> Callab
 
 def _read_labels(plan: Plan, start: int, stop: int) -> Raw:
     """Labels of a block: indices (M,), or a mass per class (M, C)."""
-    column = plan.columns[plan.signature.names[1]]
+    column = plan.columns[plan.signature.labels]
     block = plan.read(column, start, stop)
-    if len(column.shape) == len(plan.first.shape):
+    if len(column.shape) > len(plan.lead):
         return np.asarray(block, dtype=np.float64).reshape(-1, plan.classes)
     flat = block.reshape(-1)
     if flat.dtype.kind != "U":
@@ -197,14 +197,28 @@ def arrange(plan: Plan, start: int, stop: int, *, trusting: bool = False) -> Tab
         groups = Groups(plan.groups.starts[here] - start, plan.groups.sizes[here])
     arrays: list[Any] = []
     for entry in plan.signature.inputs:
-        if entry.domain is LABEL:
-            arrays.append(weighing.target)
+        if entry.shared:
+            arrays.append(_shared(plan, entry.name))
         elif entry.domain is IDENTITY:
             arrays.append(groups)
+        elif entry.name not in plan.columns:
+            arrays.append(None)
+        elif entry.domain is LABEL:
+            arrays.append(weighing.target)
         else:
             sure = trusting and plan.signature.links[plan.link].reveals and entry is plan.signature.inputs[0]
             arrays.append(_numbers(plan, entry.name, weighing.keep, start, stop, sure))
     return Table(tuple(arrays), weighing, groups)
+
+
+def _shared(plan: Plan, name: str) -> Array | None:
+    """An input that all rows read; refuses the first entry outside its domain."""
+    array = plan.shared.get(name)
+    if array is not None:
+        domain = plan.signature.domain(name, plan.link)
+        if not domain.admits(array):
+            _refuse(domain, name, array, lambda *at: plan.columns[name].place(at))
+    return array
 
 
 def _numbers(plan: Plan, name: str, keep: Ints | None, start: int, stop: int, sure: bool) -> Array:
@@ -213,11 +227,10 @@ def _numbers(plan: Plan, name: str, keep: Ints | None, start: int, stop: int, su
     raw = plan.read(column, start, stop)
     if raw.dtype.kind == "U":
         raw = _by_name(raw.reshape(-1), plan.how.classes, _placer(plan, column, start, None)).reshape(raw.shape)
-    vectors = plan.signature.layout in ("classes", "rows")
-    flat = raw.reshape(-1, raw.shape[-1]) if vectors else raw.reshape(-1)
+    flat = raw.reshape(-1, *raw.shape[raw.ndim - plan.own_axes(name) :])
     if keep is not None:
         flat = flat[keep]
-    block = np.asarray(flat, dtype=np.float64, order="F" if vectors and flat.shape[-1] < FEW else "C")
+    block = np.asarray(flat, dtype=np.float64, order="F" if flat.ndim == 2 and flat.shape[-1] < FEW else "C")
     if plan.how.zero_one_labels and name == "label":
         block = _signed(block, _placer(plan, column, start, keep))
     domain = plan.signature.domain(name, plan.link)
@@ -247,6 +260,7 @@ def _refuse(domain: Domain, name: str, block: Array, place: Callable[..., Place]
         where = place(*(int(i) for i in at))
         hint = "0/1 labels are read with --labels 01" if name == "label" and block[at] == 0.0 else ""
         raise DataError("domain", f"{name} must be {domain.text}, not {float(block[at]):g}", place=where, hint=hint)
-    row = int(np.argmax(domain.bad_rows(block)))
+    bad = domain.bad_rows(block)
+    row = tuple(int(i) for i in np.unravel_index(int(np.argmax(bad)), bad.shape))
     fault = f"sum to {float(domain.row_sums(block[row])):.6g}" if domain.sums else "are all -inf"
-    raise DataError("domain", f"{name} must be {domain.text}; those of this row {fault}", place=place(row))
+    raise DataError("domain", f"{name} must be {domain.text}; those of this row {fault}", place=place(*row))

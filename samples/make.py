@@ -115,9 +115,10 @@ def write_diabetes(folder: Path) -> None:
 
 
 def write_small(folder: Path) -> None:
-    """Write what `losscli sample` gives for each signature of the catalogue, in every format."""
+    """Write what `losscli sample` gives for each signature of the catalogue, in every format that holds it."""
     for signature, loss in {loss.reads.name: loss for loss in catalogue().values()}.items():
-        for suffix in SMALL_FORMATS if len(loss.reads.inputs) > 1 else (*SMALL_FORMATS, "npy"):
+        formats = SMALL_FORMATS if loss.reads.tabular else SMALL_FORMATS[1:]
+        for suffix in formats if len(loss.reads.inputs) > 1 else (*formats, "npy"):
             code = run(["sample", loss.name, "--output", str(folder / f"{signature}.{suffix}")])
             if code:
                 raise SystemExit(code)

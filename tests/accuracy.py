@@ -11,17 +11,20 @@ earns no allowance from a target that is 1.
 
 from __future__ import annotations
 
+import inspect
 import math
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import mpmath
 import numpy as np
+from plain import PLAIN
 
 from losscli.evaluate import as_source, evaluate
+from losscli.formula import Program
 from losscli.inputs import LABEL, Domain
 from losscli.loss import Bound, Loss, Parameter, Pooled
 from losscli.plan import How, plan
@@ -36,6 +39,23 @@ BOUND = 4.0
 # A second derivative is a sum of products of first ones: as many roundings again, and a few for the chain rule.
 HESSIAN_BOUND = 8.0
 KINDS = ("value", "gradient", "hessian")
+
+
+@dataclass(frozen=True)
+class Plain(Program):
+    """A loss without a printed formula as a program: the plain function of tests/plain.py, in mpmath's arithmetic."""
+
+    function: Callable[..., Any] = lambda: None
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        return frozenset(inspect.signature(self.function).parameters)
+
+    def _run(self, scope: Mapping[str, Any], frozen: Callable[[Any], Any] | None = None) -> Any:
+        given = {name: scope[name] for name in self.names - {"frozen"}}
+        held = {"frozen": frozen or (lambda x: x)} if "frozen" in self.names else {}
+        return +mpmath.mpf(self.function(**given, **held))
+
 
 _EPS, _TINY, _SPACING = (mpmath.mpf(2) ** power for power in (-52, -1022, -1074))
 _HUGE = mpmath.mpf(2) ** 1024
@@ -55,6 +75,8 @@ def parameters(loss: Loss, seed: int) -> dict[str, Any]:
 def _parameter(entry: Parameter, rng: np.random.Generator) -> Any:
     if entry.type is bool:
         return bool(rng.integers(2))
+    if entry.type is str:
+        return str(rng.choice(entry.param.choices))
     low = entry.param.at_least if entry.param.above is None else entry.param.above
     high = entry.param.at_most if entry.param.below is None else entry.param.below
     closed = [edge for edge in (entry.param.at_least, entry.param.at_most) if edge is not None]
@@ -146,15 +168,16 @@ class Witness:
         with np.errstate(all="ignore"):
             table = arrange(laid, 0, laid.rows)
             pooled = isinstance(bound(*laid.signature.links[laid.link].fold(*table.arrays).variables), Pooled)
-        return Oracle(bound, laid, table, pooled)
+        oracle = Oracle(bound, laid, table, pooled)
+        if not bound.loss.formula:
+            # What no line of arithmetic says, a plain function does; the oracle keeps its program in its cache.
+            vars(oracle)["program"] = Plain("0", laid.signature.links[laid.link].where, PLAIN[bound.loss.name])
+        return oracle
 
     @property
     def units(self) -> int:
         """How many losses there are: rows, groups, or one."""
-        if self.oracle.pooled:
-            return 1
-        groups = self.oracle.table.groups
-        return len(groups.sizes) if groups is not None else len(next(iter(self.made.data.values())))
+        return self.oracle.units
 
     def side(self, name: str, entry: Sequence[int]) -> int:
         """The side on which an entry has a slope: at an edge of its domain only one."""
@@ -170,19 +193,33 @@ class Witness:
 
     def spread(self, truth: Any, unit: int, slope: tuple[Any, ...] = (), order: int = 1) -> Any:
         """Σ |x_i ∂q/∂x_i| of a unit's value, or of a slope by (input, entry)."""
+        if not slope:
+            return self._spread(truth, unit)
+        units, index = self.oracle.touched(*slope)
+        where, side = (slope[0], index), self.side(*slope)
+        if len(units) == 1:
+            return self._spread(truth, units[0], where, order, side)
+        # A sum over the units: each is rounded, and so are its own inputs.
+        program = self.oracle.program
+        total = mpmath.mpf(0)
+        for at in units:
+            (share, env), *_ = self.oracle.environments(at)
+            own = program.slope(env, *where, order=order, side=side or 1, digits=25) * share * self._weight(at)
+            total += abs(own) + self._spread(own, at, where, order, side)
+        return total
+
+    def _spread(self, truth: Any, unit: int, where: tuple[Any, ...] = (), order: int = 1, side: int = 0) -> Any:
         pairs, program = self.oracle.environments(unit), self.oracle.program
         soft = len(pairs) > 1 or pairs[0][0] != 1.0
         # With soft labels the masses are inputs too.
         env = {**pairs[0][1], "mass": [share for share, _ in pairs]} if soft else pairs[0][1]
         names = [*self._rounded(env), "mass"] if soft else self._rounded(env)
-        where = (slope[0], self.oracle.locate(slope[1])[1]) if slope else ()
-        side = self.side(*slope) if slope else 0
 
         def one(scope: Any) -> Any:
             # From above where both sides agree: half of the work.
             return (
                 program.slope(scope, *where, order=order, side=side or 1, digits=25)
-                if slope
+                if where
                 else program.value(scope, digits=25)
             )
 
@@ -202,7 +239,7 @@ class Witness:
     def _rounded(self, env: dict[str, Any]) -> list[str]:
         """The inputs that hold rounded numbers; labels, counts and targets of 0 and 1 are exact."""
         reads = self.made.bound.loss.reads
-        read = [entry.name for entry in reads.inputs if entry.domain is not LABEL and entry.name in env]
+        read = [entry.name for entry in reads.inputs if entry.domain is not LABEL and env.get(entry.name) is not None]
         names = [name for name in read if name in reads.differentiable or not _whole(env[name])]
         return [*names, "v"] if "v" in env and not _whole(env["v"]) else names
 
@@ -291,12 +328,11 @@ def _later(witness: Witness, truth: Any, *where: Any) -> Callable[[], Any]:
 
 
 def _some(shape: tuple[int, ...], rows: Sequence[int] | None, width: int) -> Iterator[tuple[int, ...]]:
-    for row in range(shape[0]) if rows is None else rows:
-        if len(shape) == 1:
-            yield (row,)
-        else:
-            # The next row goes on where this one ends, so that few entries see every position.
-            yield from ((row, (width * row + k) % shape[1]) for k in range(min(width, shape[1])))
+    size = math.prod(shape[1:])
+    for row in range(shape[0]) if rows is None else sorted({row % shape[0] for row in rows}):
+        # The next row goes on where this one ends, so that few entries see every position.
+        for k in range(min(width, size)):
+            yield (row, *map(int, np.unravel_index((width * row + k) % size, shape[1:]))) if shape[1:] else (row,)
 
 
 def check(made: Draw, kinds: Sequence[str] = ("value", "gradient"), **some: Any) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import json
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from accuracy import parameters, rng_of
+from plain import PLAIN
 
 from losscli.cli import run
 from losscli.errors import UsageError
@@ -44,8 +46,13 @@ def test_names_and_aliases_lead_to_one_loss_each(entry: Loss) -> None:
 
 def test_the_formula_reads_exactly_the_inputs_and_parameters(entry: Loss) -> None:
     numbers = {one.name for one in entry.reads.inputs if one.domain not in (LABEL, IDENTITY)}
-    labels = {"y", "v"} if entry.reads.layout == "classes" else set()
+    labels = {"y", "v"} if entry.reads.labels else set()
     params = {one.name for one in entry.params}
+    if not entry.formula:
+        names = set(inspect.signature(PLAIN[entry.name]).parameters) - {"frozen"}
+        assert names - labels <= numbers | params
+        return
+    assert entry.name not in PLAIN
     for link in entry.reads.links.values():
         names = Program(entry.formula, link.where).names
         assert names - labels == numbers | params
@@ -76,6 +83,9 @@ def test_parameters_are_described_and_bounded(entry: Loss) -> None:
     for one in entry.params:
         assert one.param.help
         assert one.check(one.default) == one.default
+        if one.type is str:
+            with pytest.raises(UsageError, match=one.option):
+                entry.bind(**{one.name: "nonsense"})
         for edge, step in (
             (one.param.above, 0),
             (one.param.below, 0),
@@ -96,14 +106,17 @@ def test_a_change_of_any_parameter_changes_the_value(entry: Loss) -> None:
     data = draw(entry.reads, rng_of(entry.name), rows=40, scale=2.0)
     plain = evaluate(entry.bind(), data).value
     for one in entry.params:
-        other = not one.default if one.type is bool else 2 if one.type is int else 0.3
+        if one.type is str:
+            other: Any = next(word for word in one.param.choices if word != one.default)
+        else:
+            other = not one.default if one.type is bool else 2 if one.type is int else 0.3
         others = {key: value for key, value in parameters(entry, 0).items() if key != one.name}
         changed = evaluate(entry.bind(**{**others, one.name: _admitted(one, other)}), data).value
         assert changed != plain, f"{one.option} changes nothing"
 
 
 def _admitted(one: Any, value: Any) -> Any:
-    return value if one.type is bool or one.param.admits(value) else value + 1.5
+    return value if one.type in (bool, str) or one.param.admits(value) else value + 1.5
 
 
 @pytest.mark.parametrize("verb", ["compute", "show"])
@@ -114,7 +127,9 @@ def test_help_and_show_say_what_is_known(entry: Loss, verb: str, capsys: pytest.
     assert printed.err == ""
     text = " ".join(printed.out.split())
     assert entry.summary in text
-    assert all(one.option in text for one in entry.params) if verb == "compute" else entry.formula in text
+    assert (
+        all(one.option in text for one in entry.params) if verb == "compute" else (entry.formula or entry.prose) in text
+    )
     if verb == "show":
         assert json.loads(printed.out)["name"] == entry.name
 
@@ -124,6 +139,10 @@ def test_a_sample_computes_to_what_the_api_says(
     entry: Loss, suffix: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = str(tmp_path / f"sample.{suffix}")
+    if suffix == "csv" and not entry.reads.tabular:
+        assert run(["sample", entry.name, "-o", path]) == 74
+        assert "a table has two axes" in capsys.readouterr().err
+        return
     for link in entry.reads.links:
         choice = ["--from", link] if len(entry.reads.links) > 1 else []
         assert run(["sample", entry.name, *choice, "-o", path]) == 0

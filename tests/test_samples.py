@@ -87,7 +87,9 @@ def test_the_models_learned_something() -> None:
 def test_there_is_a_small_sample_of_every_signature_in_every_format() -> None:
     held = {path.name for path in SMALL.iterdir()}
     formats = ("csv", "npz", "yaml", "json")
-    expected = {f"{name}.{suffix}" for name in SIGNATURES for suffix in formats}
+    expected = {
+        f"{name}.{suffix}" for name, reads in SIGNATURES.items() for suffix in formats if reads.tabular or suffix != "csv"
+    }
     alone = {f"{name}.npy" for name, reads in SIGNATURES.items() if len(reads.inputs) == 1}
     assert held == expected | alone, "python samples/make.py --small makes them"
 
@@ -115,7 +117,7 @@ def arrays(path: Path) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize("loss", catalogue().values(), ids=lambda loss: loss.name)
 def test_every_format_of_a_small_sample_gives_the_same_bits(loss: Loss) -> None:
     answers = {path.name: answer(loss, path) for path in sorted(SMALL.glob(f"{loss.reads.name}.*"))}
-    assert len(answers) >= 4
+    assert len(answers) >= 4 - (not loss.reads.tabular)
     assert len(set(answers.values())) == 1, answers
 
 

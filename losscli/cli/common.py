@@ -16,7 +16,7 @@ from losscli.engines import Engine, engine
 from losscli.errors import UsageError
 from losscli.files import gather, open_source, write_whole
 from losscli.files.source import Source
-from losscli.inputs import LABEL, Signature
+from losscli.inputs import IDENTITY, LABEL, Signature
 from losscli.loss import Loss, catalogue, get
 from losscli.plan import How
 
@@ -96,13 +96,13 @@ def read_inputs(
         raise UsageError("stdin-twice", message, hint="put one of them in a file")
     text = [entry.name for entry in signature.inputs if _may_be_text(entry.name, signature)]
     dtype, id_col = options.get("dtype") or "", options.get("id_col") or ""
-    return gather(list(data), signature.names, text=text, dtype=dtype, id_col=id_col)
+    optional = [entry.name for entry in signature.inputs if entry.optional]
+    return gather(list(data), signature.names, optional=optional, text=text, dtype=dtype, id_col=id_col)
 
 
 def _may_be_text(name: str, signature: Signature) -> bool:
-    entry = next(entry for entry in signature.inputs if entry.name == name)
     # Names are turned into numbers through --classes or the header, wherever classes are known.
-    return entry.domain is LABEL or name == "query" or ("classes" in signature.options and name == "target")
+    return signature.entry(name).domain in (LABEL, IDENTITY) or ("classes" in signature.options and name == "target")
 
 
 def how_of(signature: Signature, options: Mapping[str, Any]) -> How:

@@ -97,7 +97,7 @@ def _options(loss: Loss) -> list[Option]:
     if len(reads.differentiable) > 1:
         text = "What the gradient is taken with respect to."
         made.append(Option("wrt", str, reads.differentiable[0], text, choices=reads.differentiable))
-    if reads.layout == "classes":
+    if reads.labels:
         made.append(Option("by_class", bool, False, "Break the loss down by true class."))
     return [
         *made,

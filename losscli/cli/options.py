@@ -110,7 +110,7 @@ def of_parameter(entry: Parameter) -> Option:
     """A parameter of a loss as an option, its bounds in the help."""
     text = sentence(entry.param.help + (f" ({entry.param.bounds})" if entry.param.bounds else ""))
     words = (f"{entry.option}/--no-{entry.option[2:]}",) if entry.type is bool else ()
-    return Option(entry.name, entry.type, entry.default, text, words=words)
+    return Option(entry.name, entry.type, entry.default, text, words=words, choices=entry.param.choices)
 
 
 _SHARED: tuple[Option, ...] = (
@@ -128,7 +128,7 @@ def shared(signature: Signature) -> list[Option]:
     """The shared options that mean something to a family."""
     known = [entry for entry in _SHARED if entry.typed[0][2:] in signature.options]
     if "label-smoothing" in signature.options:
-        over = "all classes" if signature.layout == "classes" else "both outcomes"
+        over = "all classes" if signature.labels else "both outcomes"
         text = f"Share of the label's mass that is spread evenly over {over} (>= 0, <= 1)."
         known.append(Option("label_smoothing", float, 0.0, text))
     if len(signature.links) > 1:
@@ -136,7 +136,7 @@ def shared(signature: Signature) -> list[Option]:
         links = tuple(signature.links)
         known.append(Option("link", str, signature.default_link, text, words=("--from",), choices=links))
     known.append(Option("dtype", str, None, "What two bytes without a type are in NPY files.", choices=("bf16",)))
-    if len(signature.names) > 1:
+    if sum(not entry.shared for entry in signature.inputs) > 1:
         text = "The column of ids by which files are joined, in the order of the first; without it, by row."
         known.append(Option("id_col", str, None, text, metavar="NAME"))
     return known

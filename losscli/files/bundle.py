@@ -42,9 +42,11 @@ def _write_csv(stream: BinaryIO, arrays: Arrays) -> None:
     """Columns side by side: ``name``, or ``name_0`` … for an array of two axes. Every array has the same rows."""
     names: list[str] = []
     columns: list[Array] = []
+    rows = {len(array) if array.ndim else 1 for array in arrays.values()}
+    if len(rows) > 1 or any(array.ndim not in (1, 2) for array in arrays.values()):
+        message = "a table has two axes, and as many rows in every column"
+        raise OutputError("output-shape", message, hint="write .npz, .json or .yaml instead")
     for name, array in arrays.items():
-        if array.ndim > 2:
-            raise OutputError("output-shape", "a table has two axes", hint="write .npz, .json or .yaml instead")
         names += [name] if array.ndim < 2 else [f"{name}_{at}" for at in range(array.shape[1])]
         columns += [array] if array.ndim < 2 else list(array.T)
     table = np.empty((len(columns[0]), len(columns)), dtype=object)

@@ -128,7 +128,8 @@ def gather(
 ) -> dict[str, Source]:
     """Return the sources of the inputs ``names``: one spec for each, in order, or one container that names them.
 
-    Inputs in ``optional`` may be missing; their specs follow those of the others. Inputs in ``text`` may hold class
+    Inputs in ``optional`` may be missing: all of them, or the last ones, whose specs then follow those of the others.
+    Inputs in ``text`` may hold class
     names. With ``id_col``, sources of their own are joined by that column, in the order of the first. Raises DataError
     and UsageError.
     """
@@ -143,7 +144,7 @@ def gather(
     if not len(required) <= len(specs) <= len(inputs):
         raise _count_error(len(specs), required, optional)
     sources, ids = {}, {}
-    for name, spec in zip(inputs, specs, strict=False):
+    for name, spec in zip(names if len(specs) == len(names) else inputs, specs, strict=False):
         path, selector = _parse(spec)
         opened = _Opened(path, dtype, stdin)
         if id_col:

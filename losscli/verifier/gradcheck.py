@@ -200,7 +200,10 @@ def _claim(objective: Objective) -> tuple[Array, Array]:
     made, name = objective.plan, objective.name
     result = evaluate(objective.bound, made, reduction="sum", wants=Wants(grad=name))
     assert result.gradient is not None
-    view = made.columns[name].laid_out(result.gradient)[made.at(0, made.rows)]
+    whole = made.columns[name].laid_out(result.gradient)
+    if objective.shared:
+        return whole, np.empty(0)
+    view = whole[made.at(0, made.rows)]
     rows = view.reshape(objective.table.weighing.rows, *objective.x.shape[1:])
     keep = objective.table.weighing.keep
     return (rows, rows[:0]) if keep is None else (rows[keep], np.delete(rows, keep, axis=0))
@@ -226,7 +229,7 @@ class _Witness:
     @classmethod
     def of(cls, objective: Objective, kind: str, name: str) -> _Witness:
         """The witness for an objective."""
-        if importlib.util.find_spec("mpmath") is None:
+        if importlib.util.find_spec("mpmath") is None or not objective.bound.loss.formula:
             return cls(None, kind, name)
         with np.errstate(all="ignore"):
             pooled = isinstance(objective.bound(*objective.fold(objective.x).variables), Pooled)

@@ -6,8 +6,10 @@ differentiates a whole column of all rows.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -34,6 +36,13 @@ class Column:
     f: Callable[[Array], Array]
     piece: Callable[[Array], Labels] | None
     noise: Array | float = 0.0
+
+
+def _positions(shape: tuple[int, ...], limit: int) -> Iterator[tuple[int, ...]]:
+    """Places in an array of a shape, at most ``limit`` of them, spread evenly."""
+    size = math.prod(shape)
+    for flat in np.unique(np.linspace(0, size - 1, min(size, limit)).astype(int)):
+        yield tuple(int(i) for i in np.unravel_index(flat, shape))
 
 
 @dataclass(frozen=True)
@@ -67,11 +76,22 @@ class Objective:
         arrays[self.at] = x
         return self.plan.signature.links[self.plan.link].fold(*arrays)
 
+    @cached_property
+    def held(self) -> Any:
+        """What the loss holds constant while its gradient is taken."""
+        with np.errstate(all="ignore"):
+            return self.bound.hold(*self.fold(self.x).variables)
+
+    @property
+    def shared(self) -> bool:
+        """Whether all losses read the input."""
+        return self.plan.signature.entry(self.name).shared
+
     def values(self, x: Array) -> Array:
         """Weighted losses, one per row or group, with the input replaced."""
         with np.errstate(all="ignore"):
             fold = self.fold(x)
-            kernel = self.bound(*fold.variables)
+            kernel = self.bound(*fold.variables, held=self.held)
             assert not isinstance(kernel, Pooled)
             value = fold.combine(kernel.value) if fold.combine else kernel.value
             weight = self.table.weighing.weight
@@ -86,14 +106,15 @@ class Objective:
         """The input's entries, those that may move together at once; at most ``limit`` columns, spread evenly."""
         if isinstance(self._kernel(), Pooled):
             yield self._pooled()
+        elif self.shared:
+            yield self._one_by_one(limit)
         elif self.table.groups is not None:
             yield from self._by_group(self.table.groups, limit)
         elif self.x.ndim == 1:
             yield self._column(...)
         else:
-            width = self.x.shape[1]
-            for position in np.unique(np.linspace(0, width - 1, min(width, limit)).astype(int)):
-                yield self._column((slice(None), int(position)))
+            for position in _positions(self.x.shape[1:], limit):
+                yield self._column((slice(None), *position))
 
     def _kernel(self) -> Any:
         with np.errstate(all="ignore"):
@@ -112,26 +133,57 @@ class Objective:
             return Column(where, base[at], lambda t: self.values(moved(t)), None)
         return Column(where, base[at], lambda t: self.values(moved(t)), lambda t: self.pieces(moved(t)), self._noise())
 
-    def _noise(self) -> Array:
+    def _noise(self) -> Array | float:
         """The rounding error at a kink, where terms as large as inputs and parameters cancel to nothing."""
         arrays = [array for array in self.table.arrays if isinstance(array, np.ndarray)]
-        sizes = np.max([np.abs(array).reshape(len(self.x), -1).max(axis=1) for array in arrays], axis=0)
         params = [abs(value) for value in self.bound.params.values() if isinstance(value, float)]
-        return np.asarray(np.finfo(float).eps * np.maximum(sizes, max(params, default=0.0)))
+        least = max(params, default=0.0)
+        if self.table.groups is not None or any(len(array) != len(self.x) for array in arrays):
+            return float(np.finfo(float).eps * max(least, *(float(np.abs(array).max(initial=0.0)) for array in arrays)))
+        sizes = np.max([np.abs(array).reshape(len(self.x), -1).max(axis=1) for array in arrays], axis=0)
+        return np.asarray(np.finfo(float).eps * np.maximum(sizes, least))
 
     def _by_group(self, groups: Groups, limit: int) -> Iterator[Column]:
-        """The k-th row of every group that has one, for k = 0, 1, ..."""
-        base = self.x
-        for k in range(min(int(groups.sizes.max()), limit)):
+        """The same entry of the k-th row of every group that has one, for k = 0, 1, ..."""
+        for k, *position in _positions((int(groups.sizes.max()), *self.x.shape[1:]), limit):
             has: Ints = np.flatnonzero(groups.sizes > k)
-            rows = groups.starts[has] + k
+            where: Any = (groups.starts[has] + k, *position)
 
-            def f(t: Array, rows: Ints = rows, has: Ints = has) -> Array:
-                x = base.copy()
-                x[rows] = t
-                return self.values(x)[has]
+            def moved(t: Array, where: Any = where) -> Array:
+                x = self.x.copy()
+                x[where] = t
+                return x
 
-            yield Column((rows,), base[rows], f, None)
+            def f(t: Array, has: Ints = has, moved: Any = moved) -> Array:
+                return self.values(moved(t))[has]
+
+            def piece(t: Array, has: Ints = has, moved: Any = moved) -> Labels:
+                labels: Labels = self.pieces(moved(t))[has]
+                return labels
+
+            kinked = self.bound.loss.kinks is not None
+            yield Column(where, self.x[where], f, piece if kinked else None, self._noise() if kinked else 0.0)
+
+    def _one_by_one(self, limit: int) -> Column:
+        """Entries of an input that all losses read, each on its own: what moves is the sum of the losses."""
+        where = tuple(np.array(list(_positions(self.x.shape, limit))).T)
+        base = self.x[where]
+
+        def each(t: Array, look: Callable[[Array], Any]) -> Any:
+            made = []
+            for at, value in zip(zip(*where, strict=True), t, strict=True):
+                x = self.x.copy()
+                x[at] = value
+                made.append(look(x))
+            return np.array(made)
+
+        def piece(t: Array) -> Labels:
+            labels: Labels = each(t, self.pieces)
+            return labels.reshape(len(t), -1)
+
+        kinked = self.bound.loss.kinks is not None
+        noise = float(np.max(self._noise())) * len(self.table.arrays[0]) if kinked else 0.0
+        return Column(where, base, lambda t: each(t, lambda x: self.values(x).sum()), piece if kinked else None, noise)
 
     def _pooled(self) -> Column:
         """Every entry on its own: the totals without it, and its own terms."""

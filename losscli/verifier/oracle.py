@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -41,11 +41,31 @@ class Oracle:
         return self._weighted(unit, lambda env: self.program.value(env, digits=digits))
 
     def slope(self, name: str, entry: Sequence[int], *, order: int = 1, side: int = 0, digits: int = 40) -> mpf:
-        """The derivative of the entry's own unit with respect to it."""
+        """The derivative with respect to an entry of the loss it belongs to: of all losses, where they share it."""
+        import mpmath
+
+        units, index = self.touched(name, entry)
+
+        def one(env: Mapping[str, Any]) -> mpf:
+            return self.program.slope(env, name, index, order=order, side=side, digits=digits)
+
+        with mpmath.workdps(60):
+            return mpmath.fsum(self._weighted(unit, one) for unit in units)
+
+    def touched(self, name: str, entry: Sequence[int]) -> tuple[Sequence[int], tuple[int, ...] | None]:
+        """The units whose losses an entry of an input moves, and its index within what they read of it."""
+        if self.plan.signature.entry(name).shared:
+            return range(self.units), tuple(int(i) for i in entry)
         unit, index = self.locate(entry)
-        return self._weighted(
-            unit, lambda env: self.program.slope(env, name, index, order=order, side=side, digits=digits)
-        )
+        return (unit,), index
+
+    @property
+    def units(self) -> int:
+        """How many losses there are: rows, groups, or one."""
+        if self.pooled:
+            return 1
+        groups = self.table.groups
+        return self.table.weighing.kept if groups is None else len(groups.sizes)
 
     def locate(self, entry: Sequence[int]) -> tuple[int, tuple[int, ...] | None]:
         """The unit of an entry, and its index within the unit's input (None: the input is one number)."""
@@ -54,8 +74,8 @@ class Oracle:
             return 0, (row,)
         if self.table.groups is not None:
             unit = int(np.searchsorted(self.table.groups.starts, row, side="right")) - 1
-            return unit, (row - int(self.table.groups.starts[unit]),)
-        return row, (int(entry[1]),) if len(entry) > 1 else None
+            return unit, (row - int(self.table.groups.starts[unit]), *map(int, entry[1:]))
+        return row, tuple(map(int, entry[1:])) or None
 
     def environments(self, unit: int) -> list[tuple[float, dict[str, Any]]]:
         """What the formula is run on, each with the weight of its result: one, or one per class of a soft label."""
@@ -64,8 +84,10 @@ class Oracle:
         for entry, array in zip(self.plan.signature.inputs, self.table.arrays, strict=True):
             if entry.domain is LABEL:
                 target = array
+            elif array is None or entry.shared:
+                env[entry.name] = None if array is None else array.tolist()
             elif isinstance(array, np.ndarray):
-                env[entry.name] = array[self._rows(unit)].tolist() if self.pooled else self._own(array, unit)
+                env[entry.name] = array[self._rows(unit)].tolist()
         if target is None:
             return [(1.0, env)]
         if target.index is not None:
@@ -85,9 +107,6 @@ class Oracle:
         if groups is None:
             return unit
         return slice(int(groups.starts[unit]), int(groups.starts[unit] + groups.sizes[unit]))
-
-    def _own(self, array: Any, unit: int) -> Any:
-        return array[self._rows(unit)].tolist()
 
     def _weighted(self, unit: int, run: Any) -> mpf:
         import mpmath

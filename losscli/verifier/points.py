@@ -23,6 +23,8 @@ SATURATION = (17.0, 37.0, 88.7, 104.0, 709.0, 745.0)
 # Beside a kink: one float, then from closer than any difference can resolve to far away.
 BESIDE = (1e-12, 1e-9, 1e-6, 1e-3, 1e-1)
 ROWS, CLASSES = 7, 4
+# How long a named axis is in the data drawn here; any other is one of classes.
+_LENGTHS = {"C": CLASSES, "D": 3, "M": 5, "T": 6, "L": 2}
 
 KINDS = ("random", "kinks", "saturation", "labels")
 
@@ -41,18 +43,24 @@ def draw(
 ) -> Data:
     """Random data that a signature accepts: ``rows`` rows, real numbers of about the given scale."""
     link = link or signature.default_link
-    shape = (rows,) if signature.layout in ("elements", "groups") else (rows, CLASSES)
-    return {
-        entry.name: _draw(signature.domain(entry.name, link), rng, shape, scale, binary=entry.name == "target")
-        for entry in signature.inputs
-    }
+    plain = (rows,) if signature.layout in ("elements", "groups") else (rows, CLASSES)
+    lengths = {**_LENGTHS, "N": rows}
+    made: Data = {}
+    for entry in signature.inputs:
+        shape = plain if entry.axes is None else tuple(lengths.get(axis, CLASSES) for axis in entry.axes)
+        domain = signature.domain(entry.name, link)
+        if entry.draw is not None:
+            made[entry.name] = entry.draw(rng, shape, scale)
+        else:
+            made[entry.name] = _draw(domain, rng, shape, scale, binary=entry.name == "target")
+    return made
 
 
 def _draw(
     domain: Domain, rng: np.random.Generator, shape: tuple[int, ...], scale: float, *, binary: bool
 ) -> np.ndarray[Any, Any]:
     if domain is inputs.LABEL:
-        return rng.integers(0, shape[-1], shape[:1])
+        return rng.integers(0, CLASSES, shape[:1])
     if domain is inputs.IDENTITY:
         return np.sort(rng.integers(0, max(2, shape[0] // 3), shape[0]))
     if domain.members:
