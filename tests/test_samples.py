@@ -88,7 +88,10 @@ def test_there_is_a_small_sample_of_every_signature_in_every_format() -> None:
     held = {path.name for path in SMALL.iterdir()}
     formats = ("csv", "npz", "yaml", "json")
     expected = {
-        f"{name}.{suffix}" for name, reads in SIGNATURES.items() for suffix in formats if reads.tabular or suffix != "csv"
+        f"{name}.{suffix}"
+        for name, reads in SIGNATURES.items()
+        for suffix in formats
+        if reads.tabular or suffix != "csv"
     }
     alone = {f"{name}.npy" for name, reads in SIGNATURES.items() if len(reads.inputs) == 1}
     assert held == expected | alone, "python samples/make.py --small makes them"
