@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Callable
 from typing import Protocol
 
@@ -11,6 +12,10 @@ import typer
 from losscli.cli.exits import require_stdout
 from losscli.cli.options import SETTINGS, page
 from losscli.errors import UsageError, did_you_mean
+
+NAME = "losscli"
+# What Typer makes of the name: a shell sets it to ask what may follow the words typed so far.
+_ASKED = "_LOSSCLI_COMPLETE"
 
 _VERBS = {
     "compute": "The value of a loss over data; its gradient, Hessian and per-sample values on request.",
@@ -36,12 +41,23 @@ class Verb(Protocol):
 
 def call(argv: list[str]) -> object:
     """Parse the arguments and run the verb; what is returned is an exit code if it is an int."""
+    if os.environ.get(_ASKED):
+        from losscli.cli.completion import answer
+
+        return answer()
+    app, words = program(argv)
+    if not {"-h", "--help"}.isdisjoint(words):
+        require_stdout()
+    return app(args=words, prog_name=NAME, standalone_mode=False)
+
+
+def program(argv: list[str]) -> tuple[typer.Typer, list[str]]:
+    """The program with the one verb that is called, and the arguments as Typer can read them."""
     app = typer.Typer(
         help=_HELP,
         context_settings=SETTINGS,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
-        add_completion=False,
     )
     app.callback()(_root)
     verb = _verb(argv)
@@ -52,9 +68,7 @@ def call(argv: list[str]) -> object:
             words = [verb, *module.add(app, argv[1:])]
         else:
             app.command(name, help=summary, short_help=summary)(_placeholder())
-    if not {"-h", "--help"}.isdisjoint(words):
-        require_stdout()
-    return app(args=words, prog_name="losscli", standalone_mode=False)
+    return app, words
 
 
 def _verb(argv: list[str]) -> str:

@@ -1,0 +1,84 @@
+"""What a shell is offered for the next word: names are read from the source of the losses, which is not run."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command
+
+from losscli.cli.options import SETTINGS
+from losscli.cli.program import NAME, program
+from losscli.errors import UsageError
+
+_LOSSES = Path(__file__).parent.parent / "losses"
+_TAKE_A_LOSS = ("compute", "gradcheck", "show", "sample")
+
+
+class Completing(TyperGroup):
+    """The program while a shell asks: a verb is loaded once its loss is named."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The name of the verb that was typed, the verb, and the words that follow it."""
+        if len(args) == 1 and args[0] in _TAKE_A_LOSS:
+            return args[0], _awaiting_a_loss(), []
+        try:
+            app, words = program(args)
+        except UsageError:
+            # The middle of a command line is no place for a message: nothing is offered.
+            return args[0], TyperCommand(args[0]), []
+        loaded: Any = get_command(app)
+        return loaded.resolve_command(ctx, words)
+
+
+def answer() -> object:
+    """Print what the shell asks for, and exit."""
+    # Typer would load rich to take markup out of help texts; they have none.
+    sys.modules["rich"] = None  # type: ignore[assignment]
+    app, _ = program([])
+    app.info.cls = Completing
+    # The words are in the environment.
+    return app(args=[], prog_name=NAME, standalone_mode=False)
+
+
+def _awaiting_a_loss() -> Any:
+    """A verb without its loss."""
+    app = typer.Typer(add_completion=False)
+    app.command(context_settings=SETTINGS)(_verb)
+    return get_command(app)
+
+
+def _offered(incomplete: str) -> list[tuple[str, str]]:
+    """The losses that a word may become, with their definitions; aliases once the word has begun."""
+    found = sorted(_losses())
+    names = [(name, summary) for name, _, summary in found]
+    aliases = [(alias, summary) for _, others, summary in found for alias in others]
+    return names + aliases if incomplete else names
+
+
+def _verb(loss: Annotated[str, typer.Argument(autocompletion=_offered)]) -> None:
+    """What is known of a verb before its loss is named."""
+
+
+def _losses() -> Iterator[tuple[str, tuple[str, ...], str]]:
+    """The name, aliases and definition of every loss."""
+    for path in _LOSSES.glob("*.py"):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.FunctionDef):
+                for entry in filter(_enters, node.decorator_list):
+                    summary = (ast.get_docstring(node) or "").partition("\n")[0]
+                    yield node.name.replace("_", "-"), _aliases(entry), summary
+
+
+def _enters(decorator: ast.expr) -> bool:
+    """Whether a decorator is ``@loss(...)``."""
+    return isinstance(decorator, ast.Call) and isinstance(decorator.func, ast.Name) and decorator.func.id == "loss"
+
+
+def _aliases(entry: Any) -> tuple[str, ...]:
+    return next((tuple(ast.literal_eval(word.value)) for word in entry.keywords if word.arg == "aliases"), ())
