@@ -113,7 +113,10 @@ def beside(loss: Loss, seed: int) -> Iterator[Beside]:
 
 
 # Their kinks lie on no float of these draws, or are jumps of the value, of which one sees the sides only.
-SELDOM = ("multi-margin", "zero-one", "cosine")
+SELDOM = (
+    *("multi-margin", "multilabel-margin", "ramp", "asymmetric", "cosine"),
+    *("zero-one", "zero-one-margin", "binary-zero-one"),
+)
 
 
 @pytest.mark.parametrize("seed", [0, 1])
