@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from losscli import stable
 from losscli.families.plain import WEIGHTED
-from losscli.inputs import PROBABILITY, REAL, Array, Fold, Input, Link, Signature
+from losscli.inputs import PROBABILITY, REAL, Array, Fold, Input, Link, Partials, Signature
 
 
 def mask_probs(p: Array, target: Array) -> Fold:
@@ -19,11 +21,12 @@ def mask_probs(p: Array, target: Array) -> Fold:
 def mask_logits(z: Array, target: Array) -> Fold:
     """p = σ(z), 1 - p and the target; partials are taken with respect to p alone."""
     p, q = stable.odds(z)
-    return Fold(
-        (p, q, target),
-        gradient=lambda a, _: a[0] * (p * q),
-        hessian=lambda a, b, _: p * q * (b[0] * (p * q) + a[0] * (q - p)),
-    )
+
+    def hessian(a: Partials, b: Partials, _: str) -> Array:
+        # q - p, with its digits where both are nearly one half.
+        return p * q * (b[0] * (p * q) - a[0] * np.tanh(z / 2.0))
+
+    return Fold((p, q, target), gradient=lambda a, _: a[0] * (p * q), hessian=hessian)
 
 
 OVERLAP = Signature(

@@ -2,54 +2,213 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
 
 from losscli.families.overlap import OVERLAP
 from losscli.loss import Param, Pooled, loss
-from losscli.stable import Array
+from losscli.stable import Array, log_cosh, sech2, times
+
+_Smooth = Annotated[float, Param("added above and below the fraction", at_least=0)]
+_Squared = Annotated[bool, Param("square the masks below the fraction")]
+_Alpha = Annotated[float, Param("the weight of false positives", at_least=0)]
+_Beta = Annotated[float, Param("the weight of false negatives", at_least=0)]
+
+_DICE = (
+    "1 - (2*sum(pj*tj for pj, tj in zip(p, t)) + smooth)"
+    "/(sum((pj**2 + tj**2 if squared else pj + tj) for pj, tj in zip(p, t)) + smooth)"
+)
+_TVERSKY = (
+    "1 - (sum(pj*tj for pj, tj in zip(p, t)) + smooth)"
+    "/(sum(pj*tj + alpha*pj*(1 - tj) + beta*(1 - pj)*tj for pj, tj in zip(p, t)) + smooth)"
+)
+
+
+@dataclass(frozen=True)
+class _Mismatch:
+    """A mismatch over the total of itself, the overlap and the smoothing: what dice and its kin are.
+
+    The mismatch is formed directly, never as what the overlap leaves of one, so a nearly perfect mask keeps its
+    digits. ``shared`` and ``missed`` are each pixel's part of overlap and mismatch; ``by_shared``, ``by_missed`` and
+    ``by_total`` slopes by p, ``bend`` the second derivative of the mismatch.
+    """
+
+    shared: Array
+    missed: Array
+    by_shared: Array
+    by_missed: Array
+    by_total: Array
+    smooth: float
+    bend: float = 0.0
+
+    @classmethod
+    def dice(cls, p: Array, q: Array, t: Array, smooth: float, squared: bool) -> _Mismatch:
+        """One with half the symmetric difference, or half the squared distance of the masks."""
+        if squared:
+            return cls(p * t, (p - t) ** 2 / 2.0, t, p - t, p, smooth / 2.0, 1.0)
+        return cls.tversky(p, q, t, 0.5, 0.5, smooth / 2.0)
+
+    @classmethod
+    def tversky(cls, p: Array, q: Array, t: Array, alpha: float, beta: float, smooth: float) -> _Mismatch:
+        """One with weighted false positives and false negatives of a predicted mask p = 1 - q and a true mask t."""
+        r = 1.0 - t
+        missed = alpha * (p * r) + beta * (q * t)
+        return cls(p * t, missed, t, alpha * r - beta * t, alpha * r + (1.0 - beta) * t, smooth)
+
+    def value(self, shared: Array, missed: Array) -> Array:
+        """The loss, given the totals of overlap and mismatch."""
+        return np.divide(missed, (shared + self.smooth) + missed)
+
+    def grad(self, shared: Array, missed: Array) -> Array:
+        """Its slopes by p."""
+        kept = shared + self.smooth
+        total = kept + missed
+        return (self.by_missed * np.divide(kept, total) - self.by_shared * np.divide(missed, total)) / total
+
+    def hess(self, shared: Array, missed: Array) -> Array:
+        """Its second derivatives by p."""
+        kept = shared + self.smooth
+        total = kept + missed
+        return (self.bend * np.divide(kept, total) - 2.0 * self.grad(shared, missed) * self.by_total) / total
+
+    def power(self, shared: Array, missed: Array, exponent: float) -> Array:
+        """The loss to a power, by what is left of one where the loss is close to it."""
+        kept = shared + self.smooth
+        left = np.divide(kept, kept + missed)
+        near_one = np.exp(exponent * np.log1p(-np.minimum(left, 0.5)))
+        return np.where(left < 0.5, near_one, self.value(shared, missed) ** exponent)
+
+    @property
+    def terms(self) -> tuple[Array, Array]:
+        """What is added up over all pixels."""
+        return self.shared, self.missed
+
+    def pooled(self) -> Pooled:
+        """The loss itself."""
+        return Pooled(self.terms, self.value, self.grad, self.hess)
 
 
 @loss(
     aliases=("sorensen-dice",),
     reads=OVERLAP,
-    formula="1 - (2*sum(pj*tj for pj, tj in zip(p, t)) + smooth)"
-    "/(sum((pj**2 + tj**2 if squared else pj + tj) for pj, tj in zip(p, t)) + smooth)",
+    formula=_DICE,
     sources=("Dice (1945), doi:10.2307/1932409", "Milletari et al. (2016), V-Net, arXiv:1606.04797 (squared)"),
     peers=("keras Dice", "optax.losses.dice_loss", "MONAI DiceLoss", "segmentation_models DiceLoss"),
 )
-def dice(
-    p: Array,
-    q: Array,
-    t: Array,
-    *,
-    smooth: Annotated[float, Param("added above and below the fraction", at_least=0)] = 0.0,
-    squared: Annotated[bool, Param("square the masks below the fraction")] = False,
-) -> Pooled:
+def dice(p: Array, q: Array, t: Array, *, smooth: _Smooth = 0.0, squared: _Squared = False) -> Pooled:
     """One minus twice the overlap of two masks over the sum of their sizes, pooled over all pixels.
 
     The value is the mismatch over the size, so a nearly perfect mask keeps its digits. Two empty masks without
     smoothing have no overlap to speak of: the value is not a number.
     """
-    apart = (p - t) ** 2 if squared else p * (1.0 - t) + q * t
-    size = p * p + t * t if squared else p + t
+    return _Mismatch.dice(p, q, t, smooth, squared).pooled()
 
-    def value(_: Array, apart: Array, size: Array) -> Array:
-        return np.divide(apart, size + smooth)
 
-    def grad(shared: Array, apart: Array, size: Array) -> Array:
-        total = size + smooth
-        alike = (2.0 * shared + smooth) / total
-        if squared:
-            return 2.0 * (p * alike - t) / total
-        return ((1.0 - t) * alike - t * (1.0 + apart / total)) / total
+@loss(
+    aliases=("iou-mask",),
+    reads=OVERLAP,
+    formula="1 - (sum(pj*tj for pj, tj in zip(p, t)) + smooth)/(sum(pj + tj - pj*tj for pj, tj in zip(p, t)) + smooth)",
+    sources=("Jaccard (1912), doi:10.1111/j.1469-8137.1912.tb05611.x",),
+    peers=(
+        "optax.losses.dice_loss(alpha=1, beta=1)",
+        "MONAI DiceLoss(jaccard=True)",
+        "segmentation_models JaccardLoss",
+        "sklearn.metrics.jaccard_score (one minus it; hard masks)",
+    ),
+)
+def jaccard(p: Array, q: Array, t: Array, *, smooth: _Smooth = 0.0) -> Pooled:
+    """One minus the overlap of two masks over their union, pooled over all pixels.
 
-    def hess(shared: Array, apart: Array, size: Array) -> Array:
-        total = size + smooth
-        slope = grad(shared, apart, size)
-        if squared:
-            return (2.0 * (2.0 * shared + smooth) / total - 4.0 * p * slope) / total
-        return -2.0 * slope / total
+    Two empty masks without smoothing have no union: the value is not a number.
+    """
+    return _Mismatch.tversky(p, q, t, 1.0, 1.0, smooth).pooled()
 
-    return Pooled((p * t, apart, size), value, grad, hess)
+
+@loss(
+    reads=OVERLAP,
+    formula=_TVERSKY,
+    sources=("Tversky (1977), doi:10.1037/0033-295X.84.4.327", "Salehi et al. (2017), arXiv:1706.05721"),
+    peers=(
+        "keras Tversky (up to 3.15.1 its alpha and beta change places)",
+        "optax.losses.dice_loss(alpha, beta)",
+        "MONAI TverskyLoss",
+        "segmentation_models TverskyLoss",
+    ),
+)
+def tversky(p: Array, q: Array, t: Array, *, alpha: _Alpha = 0.5, beta: _Beta = 0.5, smooth: _Smooth = 0.0) -> Pooled:
+    """One minus the overlap of two masks over itself and the weighted false positives and negatives.
+
+    Dice at alpha = beta = 1/2 (with half its smoothing), Jaccard at 1. As in the paper alpha weighs the false
+    positives; some libraries have it the other way round. Where nothing is predicted, true or smoothed the value is
+    not a number.
+    """
+    return _Mismatch.tversky(p, q, t, alpha, beta, smooth).pooled()
+
+
+@loss(
+    reads=OVERLAP,
+    formula=f"({_TVERSKY})**gamma",
+    sources=("Abraham & Khan (2019), doi:10.1109/ISBI.2019.8759329 (1/gamma there, with gamma = 4/3)",),
+    peers=(
+        "segmentation_models TverskyLoss(gamma)",
+        "MONAI AsymmetricFocalTverskyLoss (two classes; the exponent is 1 - gamma)",
+    ),
+)
+def focal_tversky(
+    p: Array,
+    q: Array,
+    t: Array,
+    *,
+    gamma: Annotated[float, Param("the exponent: below 1 it dwells on small mismatches", above=0)] = 0.75,
+    alpha: _Alpha = 0.5,
+    beta: _Beta = 0.5,
+    smooth: _Smooth = 0.0,
+) -> Pooled:
+    """Tversky loss of two masks to the power of gamma, pooled over all pixels.
+
+    With gamma below 1 the slope grows without limit towards a perfect mask, and there it is infinite: it is given as
+    such, and as 0 for a pixel that moves nothing. The paper weighs false positives 0.3 and false negatives 0.7.
+    """
+    inner = _Mismatch.tversky(p, q, t, alpha, beta, smooth)
+
+    def value(shared: Array, missed: Array) -> Array:
+        return inner.power(shared, missed, gamma)
+
+    def grad(shared: Array, missed: Array) -> Array:
+        return times(inner.grad(shared, missed), gamma * inner.power(shared, missed, gamma - 1.0))
+
+    def hess(shared: Array, missed: Array) -> Array:
+        slope, curve = inner.grad(shared, missed), inner.hess(shared, missed)
+        bend = (gamma - 1.0) * slope**2 + inner.value(shared, missed) * curve
+        return times(bend, gamma * inner.power(shared, missed, gamma - 2.0))
+
+    return Pooled(inner.terms, value, grad, hess)
+
+
+@loss(
+    reads=OVERLAP,
+    formula=f"log(cosh({_DICE}))",
+    sources=("Jadon (2020), arXiv:2006.14822",),
+    peers=("none of torch, keras, optax, MONAI and segmentation_models; SemSegLoss log_cosh_dice_loss (smooth = 1)",),
+)
+def log_cosh_dice(p: Array, q: Array, t: Array, *, smooth: _Smooth = 0.0, squared: _Squared = False) -> Pooled:
+    """Logarithm of the hyperbolic cosine of the Dice loss of two masks, pooled over all pixels.
+
+    Half the square of the Dice loss where that is small, so flat at a perfect mask; log(cosh(1)) = 0.4338 where the
+    masks have nothing in common.
+    """
+    inner = _Mismatch.dice(p, q, t, smooth, squared)
+
+    def value(shared: Array, missed: Array) -> Array:
+        return log_cosh(inner.value(shared, missed))
+
+    def grad(shared: Array, missed: Array) -> Array:
+        return np.tanh(inner.value(shared, missed)) * inner.grad(shared, missed)
+
+    def hess(shared: Array, missed: Array) -> Array:
+        miss, slope = inner.value(shared, missed), inner.grad(shared, missed)
+        return sech2(miss) * slope**2 + np.tanh(miss) * inner.hess(shared, missed)
+
+    return Pooled(inner.terms, value, grad, hess)
