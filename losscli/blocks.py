@@ -137,8 +137,9 @@ class Work:
             slopes = fold.gradient(first, wants.grad)
             part = replace(part, gradient=self._put(wants.grad, gradient, span, weighing, slopes))
         if hessian is not None:
-            if kernel.hess is None:
-                raise UsageError("hessian-none", f"{self.bound.loss.name} has no diagonal Hessian")
+            if kernel.hess is None or not self.plan.signature.entry(wants.hess).curved:
+                message = f"{self.bound.loss.name} has no diagonal Hessian with respect to {wants.hess}"
+                raise UsageError("hessian-none", message)
             second = Scaled(kernel.hess(), weighing.weight, self.scale)
             slopes = fold.hessian(first, second, wants.hess)
             part = replace(part, hessian=self._put(wants.hess, hessian, span, weighing, slopes))

@@ -74,6 +74,8 @@ def compute_document(result: Result, saved: Mapping[str, str], extra: Mapping[st
         "precision": "double",
         "nonfinite": result.nonfinite,
     }
+    if result.penalty.terms:
+        content["penalty"] = vars(result.penalty)
     if result.accuracy is not None:
         content["accuracy"] = result.accuracy
     if result.gradient is not None:
@@ -165,6 +167,8 @@ def _top(result: Result) -> list[dict[str, Any]]:
 
 def loss_content(loss: Loss) -> dict[str, Any]:
     """One loss as JSON content."""
+    from losscli.families.linear import linear
+
     reads = loss.reads
     return {
         "name": loss.name,
@@ -186,6 +190,7 @@ def loss_content(loss: Loss) -> dict[str, Any]:
             for entry in reads.inputs
         ],
         "from": list(reads.links),
+        "linear": list(linear(reads).names) if reads.head else None,
         "params": [
             {
                 "name": entry.name,

@@ -18,9 +18,9 @@ from losscli.engines import Engine, serial
 from losscli.errors import DataError, Place, UsageError
 from losscli.files.source import Source
 from losscli.inputs import Array
-from losscli.loss import Bound, Pooled
+from losscli.loss import Bound, Pooled, Rows, get
 from losscli.plan import How, Plan, plan
-from losscli.results import ByClass, Reduction, Result, Wants
+from losscli.results import ByClass, Penalty, Reduction, Result, Wants
 from losscli.sums import Exact, Part
 from losscli.targets import arrange
 
@@ -43,6 +43,7 @@ def evaluate(
     reduction: Reduction | None = None,
     empty: Literal["error", "nan", "zero"] = "error",
     wants: Wants | None = None,
+    penalty: Penalty | None = None,
     engine: Engine = serial,
     allocate: Allocate = in_memory,
 ) -> Result:
@@ -50,11 +51,13 @@ def evaluate(
 
     ``sources`` maps each input's name to an array or a Source, or is a plan already made of them. ``mean`` divides
     by the sum of the weights in force, or by the number of losses that count when there are none. The gradient is
-    that of the reduced value; for ``none``, each row's own. ``allocate`` makes what slopes and per-row losses
+    that of the reduced value; for ``none``, each row's own. ``penalty`` makes the loss of a linear head a structural
+    risk. ``allocate`` makes what slopes and per-row losses
     are written into, given their name in Outputs and their shape; numbers are rounded to its dtype. Raises
     UsageError and DataError.
     """
-    wants = wants or Wants()
+    wants, penalty = wants or Wants(), penalty or Penalty()
+    _check_penalty(bound, penalty, reduction)
     made = sources if isinstance(sources, Plan) else plan_of(bound, sources, how, sample_weight, mask)
     _check_wants(bound, wants)
     reduction = reduction or bound.loss.reads.reduction
@@ -83,7 +86,30 @@ def evaluate(
     if len(part.total) > 1:
         # One value whatever the reduction: no row has a loss of its own.
         result = replace(result, per_sample=None)
-    return replace(result, value=_value(work, part, reduction, weight, engine))
+    return _penalised(replace(result, value=_value(work, part, reduction, weight, engine)), penalty)
+
+
+def _check_penalty(bound: Bound, penalty: Penalty, reduction: Reduction | None) -> None:
+    if penalty.terms and "l1" not in bound.loss.reads.options:
+        raise UsageError("option-unknown", f"{bound.loss.name} has no weights to penalise")
+    if penalty.terms and reduction == "none":
+        raise UsageError(
+            "penalty", "a penalty is added to one value, not to each row's", hint="--reduction mean or sum"
+        )
+
+
+def _penalised(result: Result, penalty: Penalty) -> Result:
+    """The result with the penalties on the weights added to the value and to what is taken by the weights."""
+    for name, factor in penalty.terms.items():
+        weights = result.plan.shared["weights"]
+        rows = get(name).bind()(weights.reshape(-1))
+        assert isinstance(rows, Rows)
+        result = replace(result, value=result.value + factor * float(rows.value.sum()))
+        slopes = (result.wants.grad, result.gradient, rows.grad), (result.wants.hess, result.hessian, rows.hess)
+        for by, array, slope in slopes:
+            if by == "weights" and array is not None and slope is not None:
+                array += factor * np.asarray(slope()).reshape(array.shape)
+    return replace(result, penalty=penalty)
 
 
 def as_source(name: str, data: Any) -> Source:
@@ -141,7 +167,7 @@ def _keep_shared(work: Work, part: Part) -> None:
     )
     for name, total, target in pairs:
         if total is not None and target is not None:
-            work.plan.columns[name].write(target, slice(None), total.value)
+            work.plan.columns[name].laid_out(np.asarray(target))[...] = total.value
 
 
 def _value(work: Work, part: Part, reduction: Reduction, weight: float, engine: Engine) -> float | Array:

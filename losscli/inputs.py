@@ -30,7 +30,8 @@ class Domain:
     """A set of numbers that an input may hold.
 
     ``low`` and ``high`` are included; ``infinite`` says that an infinite bound itself is allowed; ``members``
-    lists a finite set; ``sums`` demands that each row adds up to one, or that its exponentials do.
+    lists a finite set; ``sums`` demands that each row adds up to one, or that its exponentials do; ``breaks`` tells
+    which rows break a rule of their own, the one that ``text`` gives.
     """
 
     text: str
@@ -39,6 +40,7 @@ class Domain:
     infinite: bool = False
     members: tuple[float, ...] = ()
     sums: Literal["", "one", "exp"] = ""
+    breaks: Callable[[Array], Bools] | None = None
 
     def outside(self, x: Array) -> Bools:
         """The entries of x that are not in the set; same shape."""
@@ -60,7 +62,7 @@ class Domain:
         if not (self.low <= lowest and highest <= self.high):
             return False
         finite = math.isfinite(lowest) and math.isfinite(highest)
-        if finite and not self.sums:
+        if finite and not self.sums and self.breaks is None:
             return True
         return (finite or self.infinite) and not self.bad_rows(x).any()
 
@@ -69,7 +71,9 @@ class Domain:
         return (np.exp(x) if self.sums == "exp" else x).sum(axis=-1)
 
     def bad_rows(self, x: Array) -> Bools:
-        """The rows of x (M, C) that should add up to one and do not, and those with nothing to normalise."""
+        """The rows of x (M, C) that should add up to one or keep a rule and do not, or have nothing to normalise."""
+        if self.breaks is not None:
+            return self.breaks(x)
         if self.sums:
             return np.asarray(np.abs(self.row_sums(x) - 1.0) > _SUM_TOLERANCE)
         if self.infinite and x.ndim > 1 and np.isneginf(x.min(initial=0.0)):
@@ -93,8 +97,9 @@ class Input:
     """One input of a loss: its name, what numbers it holds, and whether a gradient is taken with respect to it.
 
     ``axes`` names its axes, a letter each: N first where it has an entry per row, no N where all rows share it; the
-    same letter means the same length throughout a signature. None: as the signature's layout says. ``draw`` makes
-    random data of a shape and scale where the domain does not say enough.
+    same letter means the same length throughout a signature, 1 a length of one. None: as the signature's layout says.
+    ``curved`` says that second derivatives are offered where a loss has them. ``draw`` makes random data of a shape and
+    scale where the domain does not say enough.
     """
 
     name: str
@@ -103,6 +108,7 @@ class Input:
     help: str = ""
     axes: str | None = None
     optional: bool = False
+    curved: bool = True
     draw: Callable[[np.random.Generator, tuple[int, ...], float], npt.NDArray[Any]] | None = None
 
     @property
@@ -198,7 +204,8 @@ class Signature:
     the inputs' axes say; *classes*, scores (M, C) and labels (M,) or (M, C); *groups*, rows bound together by an
     identity, or all of them where none is given.
     ``links``: the ways of giving the first input, the default first. ``options``: the shared options that apply.
-    ``soft``: whether labels may be soft; ``expected``: whether a soft label's loss is the mean over its classes.
+    ``soft``: whether labels may be soft; ``expected``: whether a soft label's loss is the mean over its classes;
+    ``head``: whether the first input may come out of a linear head.
     """
 
     name: str
@@ -209,6 +216,7 @@ class Signature:
     soft: bool = False
     expected: bool = False
     reduction: Literal["mean", "sum"] = "mean"
+    head: bool = False
 
     @cached_property
     def names(self) -> tuple[str, ...]:

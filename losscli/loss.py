@@ -13,10 +13,11 @@ import math
 import pkgutil
 import typing
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from losscli.errors import UsageError, did_you_mean
+from losscli.families.linear import linear
 from losscli.inputs import Array, Signature
 
 Slope = Array | tuple[Array, ...]
@@ -159,6 +160,13 @@ class Loss:
     params: tuple[Parameter, ...]
     summary: str
     notes: str
+
+    @property
+    def linear(self) -> Loss:
+        """The loss behind a linear head: it reads features, weights and a bias; UsageError where it reads no scores."""
+        if not self.reads.head:
+            raise UsageError("linear", f"{self.name} reads no scores that a linear head could make")
+        return replace(self, reads=linear(self.reads))
 
     def bind(self, **given: Any) -> Bound:
         """The loss with its parameters set; UsageError for an unknown or out-of-range parameter."""

@@ -176,7 +176,11 @@ class Plan:
     def shared(self) -> Mapping[str, Array]:
         """The inputs that all rows read, as float64: held once, however many blocks there are."""
         entries = [entry.name for entry in self.signature.inputs if entry.shared and entry.name in self.columns]
-        return {name: np.asarray(self.columns[name].read(slice(None)), dtype=np.float64) for name in entries}
+        columns = {name: self.columns[name] for name in entries}
+        return {
+            name: np.asarray(column.laid_out(np.asarray(column.source.array)), dtype=np.float64)
+            for name, column in columns.items()
+        }
 
     def spans(self) -> Sequence[tuple[int, int]]:
         """The blocks, half-open ranges of rows: they depend on the data's shape alone, so the sums do too."""
@@ -250,7 +254,7 @@ def _columns(signature: Signature, sources: Mapping[str, Source], how: How) -> d
         first = _first(signature, sources[signature.names[0]], how)
         others = {entry.name: _fit(signature, entry.name, sources[entry.name], first) for entry in given[1:]}
         return {signature.names[0]: first, **others}
-    lengths: dict[str, tuple[int, str]] = {}
+    lengths: dict[str, tuple[int, str]] = {"1": (1, "every loss")}
     return {entry.name: _by_axes(signature, entry, sources[entry.name], lengths) for entry in given}
 
 

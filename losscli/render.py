@@ -249,6 +249,8 @@ def show_tables(loss: Loss) -> list[RenderableType]:
     )
     if len(reads.links) > 1:
         rows.append(("given as", f"{', '.join(reads.links)} (--from)"))
+    if reads.head:
+        rows.append(("linear form", "features, weights, [bias] in the place of the scores (--linear, --l1, --l2)"))
     for entry in loss.params:
         bounds = f" {entry.param.bounds}" if entry.param.bounds else ""
         rows.append(

@@ -25,6 +25,19 @@ class Wants:
 
 
 @dataclass(frozen=True)
+class Penalty:
+    """What a structural risk adds to the reduced loss of a linear head: l1 · Σ|w| + l2 · Σ w², the bias left out."""
+
+    l1: float = 0.0
+    l2: float = 0.0
+
+    @property
+    def terms(self) -> dict[str, float]:
+        """The factor of each penalty that is in force, under the penalty's name in the catalogue."""
+        return {name: by for name, by in (("l1-penalty", self.l1), ("l2-penalty", self.l2)) if by}
+
+
+@dataclass(frozen=True)
 class ByClass:
     """The rows of one true class: how many, their mean loss and how many of them are right."""
 
@@ -58,3 +71,4 @@ class Result:
     top: tuple[tuple[int, float], ...] = ()
     by_class: tuple[ByClass, ...] = ()
     wants: Wants = field(default_factory=Wants)
+    penalty: Penalty = field(default_factory=Penalty)

@@ -83,8 +83,14 @@ def group_of(name: str, text: str) -> typer.Typer:
 
 
 def losses_of(words: Sequence[str]) -> dict[str, Loss]:
-    """The one loss that is named after the verb, under that name, or the whole catalogue for its help."""
-    return {words[0]: get(words[0])} if words and not words[0].startswith("-") else dict(catalogue())
+    """The one loss that is named after the verb, under that name, or the whole catalogue for its help.
+
+    With --linear among the words it is the loss behind a linear head, whose inputs and options are others.
+    """
+    if not words or words[0].startswith("-"):
+        return dict(catalogue())
+    loss = get(words[0])
+    return {words[0]: loss.linear if "--linear" in words else loss}
 
 
 def read_inputs(

@@ -36,7 +36,7 @@ from losscli.evaluate import evaluate
 from losscli.files import write_array
 from losscli.loss import Bound, Loss
 from losscli.plan import Plan, plan
-from losscli.results import Reduction, Result, Wants
+from losscli.results import Penalty, Reduction, Result, Wants
 
 if TYPE_CHECKING:
     from losscli.checkpoint import Checkpoint
@@ -68,16 +68,17 @@ def add(app: typer.Typer, words: list[str]) -> list[str]:
 
 def _help(loss: Loss) -> str:
     name = loss.name
+    linear = " --linear" if "l1" in loss.reads.options else ""
     examples = [
-        f"losscli sample {name} | losscli compute {name} -",
-        f"losscli sample {name} -o x.npz",
-        f"losscli compute {name} x.npz --grad --json",
+        f"losscli sample {name}{linear} | losscli compute {name}{linear} -",
+        f"losscli sample {name}{linear} -o x.npz",
+        f"losscli compute {name}{linear} x.npz --grad --json",
     ]
     return page(loss.summary, examples, f"formula: {loss.formula or loss.prose}", loss.notes)
 
 
 def _data_help(loss: Loss) -> str:
-    names = loss.reads.names
+    names = [f"[{entry.name}]" if entry.optional else entry.name for entry in loss.reads.inputs]
     order = f"One source for each of {', '.join(names)}, in this order, or one file that names them"
     return f"{order if len(names) > 1 else f'The source of {names[0]}'}: PATH, PATH::SELECTOR or -."
 
@@ -97,6 +98,10 @@ def _options(loss: Loss) -> list[Option]:
     if len(reads.differentiable) > 1:
         text = "What the gradient is taken with respect to."
         made.append(Option("wrt", str, reads.differentiable[0], text, choices=reads.differentiable))
+    if "l1" in reads.options:
+        for name, size in (("l1", "sizes"), ("l2", "squares")):
+            text = f"Add this many times the sum of the weights' {size}."
+            made.append(Option(name, float, 0.0, text, metavar="LAMBDA", least=0))
     if reads.labels:
         made.append(Option("by_class", bool, False, "Break the loss down by true class."))
     return [
@@ -136,6 +141,7 @@ def _compute(
                 reduction=options["reduction"],
                 empty=options["empty"],
                 wants=wants,
+                penalty=Penalty(options.get("l1", 0.0), options.get("l2", 0.0)),
                 engine=progress.over(engine if checkpoint is None else checkpoint.over(engine)),
                 allocate=rows.allocate,
             )

@@ -16,6 +16,8 @@ WAYS_OUT = {
     "option-without-data": "give data to check a gradient with these options",
     "wrt-unknown": "'losscli show LOSS' tells what a gradient is taken with respect to",
     "by-class": "leave --by-class out",
+    "linear": "losscli show LOSS tells what a loss reads",
+    "penalty": "--reduction mean or sum",
     "hessian-none": "leave --hess out",
     "class-axis": "axes count from 0; -1 is the last one",
     "class-weight": "write a,b,c, one number of at least 0 per class, or name a file of them",

@@ -131,8 +131,11 @@ def shared(signature: Signature) -> list[Option]:
         over = "all classes" if signature.labels else "both outcomes"
         text = f"Share of the label's mass that is spread evenly over {over} (>= 0, <= 1)."
         known.append(Option("label_smoothing", float, 0.0, text))
+    if signature.head or "l1" in signature.options:
+        text = "Read features, weights and a bias, which may be left out, in the place of the scores they make."
+        known.append(Option("linear", bool, False, text))
     if len(signature.links) > 1:
-        text = f"What {signature.names[0]} holds."
+        text = f"What {'the scores are' if signature.inputs[0].axes else f'{signature.names[0]} holds'}."
         links = tuple(signature.links)
         known.append(Option("link", str, signature.default_link, text, words=("--from",), choices=links))
     known.append(Option("dtype", str, None, "What two bytes without a type are in NPY files.", choices=("bf16",)))

@@ -26,6 +26,7 @@ def add(app: typer.Typer, words: list[str]) -> list[str]:
         Option("rows", int, 5, "How many rows.", least=1),
         Option("seed", int, 0, "The seed of the random numbers.", least=0),
         Option("link", str, None, "What the first input holds, as for compute.", words=("--from",)),
+        Option("linear", bool, False, "Features, weights and a bias in the place of scores."),
         Option("format", str, "yaml", "The form on standard output.", choices=("yaml", "json", "csv")),
         Option("output", str, None, "A file; its suffix names the format.", metavar="FILE", words=("-o", "--output")),
     ]
@@ -35,8 +36,16 @@ def add(app: typer.Typer, words: list[str]) -> list[str]:
     return words
 
 
-def _sample(loss: str, rows: int, seed: int, link: str | None, format: str, output: str | None) -> None:  # noqa: A002
-    reads = get(loss).reads
+def _sample(
+    loss: str,
+    rows: int,
+    seed: int,
+    link: str | None,
+    linear: bool,
+    format: str,  # noqa: A002
+    output: str | None,
+) -> None:
+    reads = (get(loss).linear if linear else get(loss)).reads
     link = choice("--from", link or reads.default_link, reads.links)
     data = draw(reads, np.random.default_rng(seed), link, rows=rows)
     # Short numbers: a sample is there to be read.

@@ -59,4 +59,5 @@ BINARY = Signature(
         "probs": Link(binary_probs, (("p", "logits"), ("t", "target")), {"logits": PROBABILITY}),
     },
     options=WEIGHTED | {"label-smoothing", "classes"},
+    head=True,
 )

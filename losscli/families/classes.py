@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -147,6 +148,43 @@ def _by_class(
     )
 
 
+def chance_logits(z: Array, y: Target) -> Fold:
+    """s = -log p_y and p_y itself, p the softmax."""
+    base = likelihood_logits(z, y)
+    return _with_chance(base, np.exp(-base.variables[0]))
+
+
+def chance_log_probs(x: Array, y: Target) -> Fold:
+    """s = -x_y and p_y = exp(x_y), log-probabilities x as free variables."""
+    base = likelihood_log_probs(x, y)
+    return _with_chance(base, np.exp(-base.variables[0]))
+
+
+def chance_probs(p: Array, y: Target) -> Fold:
+    """s = -log p_y and p_y itself, probabilities as free variables."""
+    base = likelihood_probs(p, y)
+    own = p if y.index is None else p[np.arange(len(p)), y.index]
+
+    def hessian(a: Partials, b: Partials, name: str) -> Array:
+        # d²/dp² = (d²/du² - d/du)/p², u = log p: what is linear in p must leave nothing, so its two parts meet first.
+        return base.hessian((a[0],), (b[0] + (b[1] - a[1]),), name)
+
+    return replace(_with_chance(base, own), hessian=hessian)
+
+
+def _with_chance(base: Fold, p: Array) -> Fold:
+    """The fold of a sum f(s) + g(log p), s = -log p: partials are those of f by s and those of g by log p.
+
+    Derivatives by log p instead of p neither overflow where p is tiny, nor miss digits that exp(-s) has lost.
+    """
+    return replace(
+        base,
+        variables=(*base.variables, p),
+        gradient=lambda a, name: base.gradient((a[0] - a[1],), name),
+        hessian=lambda a, b, name: base.hessian((a[0] - a[1],), (b[0] + b[1],), name),
+    )
+
+
 def deviation_logits(z: Array, y: Target) -> Fold:
     """p - y, p the softmax, without the cancellation of p_top - 1."""
     view = stable.softmax(z)
@@ -184,6 +222,16 @@ def scores(z: Array, y: Target) -> Fold:
     )
 
 
+def masses(z: Array, y: Target) -> Fold:
+    """The scores, and the labels as a mass per class."""
+    return Fold(
+        (z, y.dense(z.shape[1])),
+        gradient=lambda a, _: a[0],
+        hessian=lambda a, b, _: b[0],  # noqa: ARG005
+        right=_right(z, y),
+    )
+
+
 def _right(z: Array, y: Target) -> Callable[[], Bools] | None:
     index = y.index
     if index is None:
@@ -204,6 +252,7 @@ LIKELIHOOD = Signature(
     options=CLASSIFIED | {"label-smoothing"},
     soft=True,
     expected=True,
+    head=True,
 )
 LOG_LIKELIHOOD = Signature(
     "log-likelihood",
@@ -213,6 +262,23 @@ LOG_LIKELIHOOD = Signature(
     options=CLASSIFIED | {"label-smoothing"},
     soft=True,
     expected=True,
+)
+LIKELIHOOD_OF_PROBS = Signature(
+    "likelihood-of-probs",
+    (Input("probs", SIMPLEX, differentiable=True, help="probabilities (N, C, ...)"), LABELS),
+    "classes",
+    {"probs": Link(likelihood_probs, (("p", "probs[y]"),))},
+    options=CLASSIFIED | {"label-smoothing"},
+    soft=True,
+    expected=True,
+)
+CHANCE = replace(
+    LIKELIHOOD,
+    name="chance",
+    links={
+        name: replace(LIKELIHOOD.links[name], fold=fold)
+        for name, fold in {"logits": chance_logits, "log-probs": chance_log_probs, "probs": chance_probs}.items()
+    },
 )
 DEVIATION = Signature(
     "deviation",
@@ -224,6 +290,7 @@ DEVIATION = Signature(
     },
     options=CLASSIFIED | {"label-smoothing"},
     soft=True,
+    head=True,
 )
 SCORES = Signature(
     "scores",
@@ -231,4 +298,13 @@ SCORES = Signature(
     "classes",
     {"logits": Link(scores, (("z", "logits"),))},
     options=CLASSIFIED,
+    head=True,
+)
+SCORES_AND_MASSES = Signature(
+    "scores-and-masses",
+    (Input("logits", LOGIT, differentiable=True, help="one score per class (N, C, ...)"), LABELS),
+    "classes",
+    {"logits": Link(masses, (("z", "logits"),))},
+    options=CLASSIFIED | {"label-smoothing"},
+    soft=True,
 )

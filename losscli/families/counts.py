@@ -45,4 +45,5 @@ COUNT = Signature(
         "rate": Link(rate, (("rate", "prediction"), ("t", "target")), {"prediction": NON_NEGATIVE}),
     },
     options=WEIGHTED,
+    head=True,
 )

@@ -24,4 +24,5 @@ MARGIN = Signature(
     "elements",
     {"values": Link(margin, (("m", "label*score"),))},
     options=WEIGHTED | {"labels"},
+    head=True,
 )

@@ -21,4 +21,5 @@ RESIDUAL = Signature(
     "elements",
     {"values": Link(residual, (("r", "prediction - target"),))},
     options=WEIGHTED,
+    head=True,
 )

@@ -302,7 +302,7 @@ def _agree(
     ledger: _Ledger, witness: _Witness, column: Column, s: Slopes, index: list[tuple[int, ...]], codes: IntArray
 ) -> None:
     """Ask the formula about one smooth entry of the first column: it must lie within the numeric slope's bar."""
-    if witness.kind == "kinks" or any(position != 0 for position in column.at[1:]):
+    if witness.kind == "kinks" or any(isinstance(position, int) and position for position in column.at[1:]):
         return
     smooth = np.flatnonzero(codes == VERDICTS.index(Verdict.PASS))
     if not len(smooth):

@@ -12,7 +12,7 @@ import numpy as np
 from losscli import inputs
 from losscli.files.source import Source
 from losscli.inputs import Array, Bools, Domain, Fold, Signature
-from losscli.loss import Bound, Rows
+from losscli.loss import Bound, Pooled
 from losscli.plan import How, plan
 from losscli.targets import arrange
 
@@ -24,7 +24,7 @@ SATURATION = (17.0, 37.0, 88.7, 104.0, 709.0, 745.0)
 BESIDE = (1e-12, 1e-9, 1e-6, 1e-3, 1e-1)
 ROWS, CLASSES = 7, 4
 # How long a named axis is in the data drawn here; any other is one of classes.
-_LENGTHS = {"C": CLASSES, "D": 3, "M": 5, "T": 6, "L": 2}
+_LENGTHS = {"C": CLASSES, "D": 3, "M": 5, "T": 6, "L": 2, "1": 1}
 
 KINDS = ("random", "kinks", "saturation", "labels")
 
@@ -52,7 +52,7 @@ def draw(
         if entry.draw is not None:
             made[entry.name] = entry.draw(rng, shape, scale)
         else:
-            made[entry.name] = _draw(domain, rng, shape, scale, binary=entry.name == "target")
+            made[entry.name] = np.asarray(_draw(domain, rng, shape, scale, binary=entry.name == "target"))
     return made
 
 
@@ -102,6 +102,8 @@ def _saturation(bound: Bound, link: str, rng: np.random.Generator) -> list[Case]
     for name in reads.differentiable:
         domain = reads.domain(name, link)
         array = data[name]
+        if reads.entry(name).shared or domain.breaks is not None:
+            continue
         if domain.sums:
             data[name] = _saturated_rows(domain, array)
         elif np.isinf(domain.low):
@@ -117,14 +119,32 @@ def _saturation(bound: Bound, link: str, rng: np.random.Generator) -> list[Case]
     # Every row also with its signs turned: a margin of 745 tells nothing of one of -745.
     turned = {name: -array if _free(reads, name, link) else array for name, array in data.items()}
     if any(_free(reads, name, link) for name in reads.names) and reads.layout != "groups":
-        data = {name: np.concatenate([array, turned[name]]) for name, array in data.items()}
+        data = _together(reads, [data, turned])
     finite = _finite(bound, link, data)
-    return [Case("saturation", {name: array[finite] for name, array in data.items()}, How(link=link))]
+    if reads.layout == "groups":
+        return [Case("saturation", data, How(link=link))] if finite.all() else []
+    return [Case("saturation", _rows(reads, data, finite), How(link=link))] if finite.any() else []
+
+
+def _rows(reads: Signature, data: Data, keep: Any) -> Data:
+    """Some rows of data; what all rows share stays whole."""
+    return {name: array if reads.entry(name).shared else array[keep] for name, array in data.items()}
+
+
+def _together(reads: Signature, several: Sequence[Data]) -> Data:
+    """Data one below the other; what all rows share is that of the first."""
+    first = several[0]
+    return {
+        name: first[name] if reads.entry(name).shared else np.concatenate([data[name] for data in several])
+        for name in first
+    }
 
 
 def _free(reads: Signature, name: str, link: str) -> bool:
     """Whether an input is differentiable and may be any number."""
-    return name in reads.differentiable and not reads.domain(name, link).sums and np.isinf(reads.domain(name, link).low)
+    domain, entry = reads.domain(name, link), reads.entry(name)
+    whole = not domain.sums and domain.breaks is None
+    return entry.differentiable and not entry.shared and whole and bool(np.isinf(domain.low))
 
 
 def _finite(bound: Bound, link: str, data: Data) -> Bools:
@@ -132,7 +152,7 @@ def _finite(bound: Bound, link: str, data: Data) -> Bools:
     fold = _folded(bound, link, data)
     with np.errstate(all="ignore"):
         kernel = bound(*fold.variables)
-        if not isinstance(kernel, Rows):
+        if isinstance(kernel, Pooled):
             return np.ones(len(next(iter(data.values()))), dtype=np.bool_)
         return np.isfinite(fold.combine(kernel.value) if fold.combine else kernel.value)
 
@@ -162,15 +182,19 @@ def _labels(bound: Bound, link: str, rng: np.random.Generator) -> list[Case]:
     hows: list[tuple[How, Data]] = []
     if "label-smoothing" in reads.options:
         hows += [(How(link=link, label_smoothing=share), {}) for share in (0.1, 1.0)]
-    if reads.layout == "classes":
-        name = reads.names[1]
+    if reads.labels:
+        name = reads.labels
         index = np.array([0, CLASSES - 1, *plain[name][2:]])
-        weight = np.array([0.5, 2.0, 0.0, *np.ones(CLASSES - 3)])
-        hows += [(How(link=link), {name: index}), (How(link=link, class_weight=weight), {})]
-        hows += [(How(link=link, ignore_index=int(index[0])), {name: index})]
+        hows += [(How(link=link), {name: index})]
         if reads.soft:
             hows += [(How(link=link), {name: rng.dirichlet(np.ones(CLASSES), ROWS)})]
-            hows += [(How(link=link, class_weight=weight, label_smoothing=0.1), {name: index})]
+        if "ignore-index" in reads.options:
+            hows += [(How(link=link, ignore_index=int(index[0])), {name: index})]
+        if "class-weight" in reads.options:
+            weight = np.array([0.5, 2.0, 0.0, *np.ones(CLASSES - 3)])
+            hows += [(How(link=link, class_weight=weight), {})]
+            if reads.soft:
+                hows += [(How(link=link, class_weight=weight, label_smoothing=0.1), {name: index})]
     if "labels" in reads.options:
         hows += [(How(link=link, zero_one_labels=True), {"label": rng.integers(0, 2, ROWS)})]
     if "target" in reads.names and reads.domain("target", link) is inputs.PROBABILITY:
@@ -192,11 +216,13 @@ def _kinks(bound: Bound, link: str, rng: np.random.Generator) -> list[Case]:
         made.extend(Case("kinks", data, How(link=link)) for data in _degenerate(bound, link, rng))
     found = [draw(reads, rng, link, rows=4) for _ in range(4)]
     for name in reads.differentiable:
+        if reads.entry(name).shared:
+            continue
         on = [_bisect(bound, link, name, *pair) for pair in pairwise(found)]
-        if any(on):
-            # Rows are independent, so all of them make one case.
-            together = {key: np.concatenate([data[key] for data in chain(*on)]) for key in reads.names}
-            made.append(Case("kinks", together, How(link=link)))
+        # Rows are independent: those that share everything else make one case.
+        apart = reads.layout == "groups" or any(entry.shared for entry in reads.inputs)
+        cases = list(chain(*on)) if apart else [_together(reads, list(chain(*on)))] if any(on) else []
+        made.extend(Case("kinks", data, How(link=link)) for data in cases)
     return made
 
 
@@ -210,7 +236,7 @@ def _at_parameters(bound: Bound, link: str, rng: np.random.Generator) -> list[Da
     points = np.concatenate([seams, np.nextafter(seams, np.inf), np.nextafter(seams, -np.inf)])
     data = draw(reads, rng, link, rows=len(points))
     data[reads.names[0]] = points
-    if reads.names[1] in reads.differentiable:
+    if _free(reads, reads.names[1], link):
         data[reads.names[1]] = np.zeros(len(points))
     return [data]
 
@@ -220,8 +246,13 @@ def _degenerate(bound: Bound, link: str, rng: np.random.Generator) -> list[Data]
     reads = bound.loss.reads
     data = draw(reads, rng, link)
     free = [name for name in reads.differentiable if np.isinf(reads.domain(name, link).low)]
-    coincident = {**data, **dict.fromkeys(free, data[free[0]])}
-    return [coincident, {**data, **{name: np.zeros_like(data[name]) for name in free}}] if free else []
+    alike = [name for name in free if data[name].shape == data[free[0]].shape]
+    if not free:
+        return []
+    return [
+        {**data, **dict.fromkeys(alike, data[free[0]])},
+        {**data, **{name: np.zeros_like(data[name]) for name in free}},
+    ]
 
 
 def _bisect(bound: Bound, link: str, name: str, start: Data, end: Data) -> list[Data]:
@@ -235,14 +266,16 @@ def _bisect(bound: Bound, link: str, name: str, start: Data, end: Data) -> list[
     for _ in range(80):
         middle = low + (high - low) / 2.0
         other = _differ(at_low, _pieces(bound, link, {**start, name: middle}))
-        by_row = other.reshape(-1, *([1] * (low.ndim - 1)))
+        # Rows of a group move together.
+        by_row = other.reshape(-1, *([1] * (low.ndim - 1))) if len(other) == len(low) else other.any()
         low, high = np.where(by_row, low, middle), np.where(by_row, middle, high)
-    keep = np.flatnonzero(crossed)
+    keep = np.flatnonzero(crossed) if len(crossed) == len(low) else np.arange(len(low))
     beside = [high + gap * (last - first) / np.abs(last - first).max() for gap in BESIDE]
     # On a jump there is no slope to look at, only beside it.
     jumps = bound.loss.kinks is not None and bound.loss.kinks.jump
     sides = beside if jumps else [high, low, *beside]
-    return [{**{key: array[keep] for key, array in start.items()}, name: side[keep]} for side in sides]
+    reads = bound.loss.reads
+    return [{**_rows(reads, start, keep), name: side[keep]} for side in sides]
 
 
 def _pieces(bound: Bound, link: str, data: Data) -> np.ndarray[Any, Any]:
