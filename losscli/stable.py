@@ -26,6 +26,9 @@ _TAME = 700.0
 _SQUARES = (1e-280, 1e280)
 # Beyond this |r| the sum r + log1p(e^-2r) - ln 2 no longer cancels; below it sinh is safe from overflow.
 _LOG_COSH_SEAM = 2.0
+# e^-s - 1 + s = s² Σ (-s)^k/(k + 2)!: from 1 on the difference loses a bit or two, and up to there 18 terms suffice.
+_SURPLUS_SEAM = 1.0
+_SURPLUS = [(-1.0) ** k / math.factorial(k + 2) for k in reversed(range(18))]
 
 
 def softplus(z: Array) -> Array:
@@ -64,6 +67,13 @@ def sech2(r: Array) -> Array:
     """1 / cosh(r)², the slope of tanh, without the overflow of cosh."""
     e = np.exp(-np.abs(r))
     return (2.0 * e / (1.0 + e * e)) ** 2
+
+
+def surplus(s: Array) -> Array:
+    """s - (1 - e^-s) for s ≥ 0: s²/2 near zero, where the difference has no digits left."""
+    far = s + np.expm1(-s)
+    near = np.minimum(s, _SURPLUS_SEAM)
+    return np.where(s <= _SURPLUS_SEAM, near * near * np.polyval(_SURPLUS, near), far)
 
 
 def times(a: Array, b: Array) -> Array:

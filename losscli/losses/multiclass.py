@@ -1,7 +1,8 @@
 """Multi-class losses.
 
 The likelihood losses are written in the surprise of a class, s = -log p_y in nats: the fold gives the chain rule to
-logits, log-probabilities or probabilities, and to soft labels as the mean over the classes.
+logits, log-probabilities or probabilities, and to soft labels as the mean over the classes. Those that are linear or
+a power in p_y itself read it beside s, and give partial derivatives by s and by log p_y.
 """
 
 from __future__ import annotations
@@ -10,11 +11,11 @@ from typing import Annotated
 
 import numpy as np
 
-from losscli.families.classes import DEVIATION, LIKELIHOOD, LOG_LIKELIHOOD, SCORES
+from losscli.families.classes import CHANCE, DEVIATION, LIKELIHOOD, LIKELIHOOD_OF_PROBS, LOG_LIKELIHOOD, SCORES
 from losscli.inputs import Ints
 from losscli.loss import Kinks, Param, Rows, loss
 from losscli.losses.focal import focus
-from losscli.stable import Array, row_sums
+from losscli.stable import Array, row_sums, surplus
 
 
 @loss(
@@ -47,17 +48,123 @@ def nll(s: Array) -> Rows:
 
 
 @loss(
+    reads=LIKELIHOOD_OF_PROBS,
+    formula="-log(p)",
+    sources=("Good (1952), Rational decisions, JRSS B 14(1)",),
+    peers=(
+        "sklearn log_loss (clips at the machine epsilon: a true class of probability 0 costs 36, not infinity)",
+        "keras CategoricalCrossentropy(from_logits=False) (divides by the sum, clips to [1e-7, 1 - 1e-7])",
+    ),
+)
+def log_loss(s: Array) -> Rows:
+    """Negative log-probability of the true class in nats, from probabilities taken as free variables.
+
+    Nothing is clipped: a true class of probability 0 costs infinity. With `ce` the same numbers come from scores.
+    """
+    return Rows(s, grad=lambda: np.ones_like(s), hess=lambda: np.zeros_like(s))
+
+
+@loss(
     reads=LIKELIHOOD,
-    formula="-(1 - p)**gamma*log(p)",
-    sources=("Lin et al. (2017), Focal loss for dense object detection, arXiv:1708.02002, eq. 4",),
-    peers=("keras CategoricalFocalCrossentropy", "MONAI FocalLoss(use_softmax=True)"),
+    formula="-alpha*(1 - p)**gamma*log(p)",
+    sources=("Lin et al. (2017), Focal loss for dense object detection, arXiv:1708.02002, eq. 4 and 5",),
+    peers=(
+        "keras CategoricalFocalCrossentropy (alpha = 0.25 unless said; one per class is --class-weight here)",
+        "MONAI FocalLoss(use_softmax=True)",
+    ),
 )
 def softmax_focal(
-    s: Array, *, gamma: Annotated[float, Param("how much well-classified samples are discounted", at_least=0)] = 2.0
+    s: Array,
+    *,
+    gamma: Annotated[float, Param("how much well-classified samples are discounted", at_least=0)] = 2.0,
+    alpha: Annotated[float, Param("factor of the whole loss", above=0)] = 1.0,
 ) -> Rows:
     """Cross-entropy discounted by (1 - p)^gamma, p the softmax probability of the true class."""
     view = focus(s, gamma)
-    return Rows(view.value, grad=view.slope, hess=view.curve)
+    return Rows(alpha * view.value, grad=lambda: alpha * view.slope(), hess=lambda: alpha * view.curve())
+
+
+@loss(
+    reads=CHANCE,
+    formula="-log(p) + epsilon*(1 - p)",
+    sources=("Leng et al. (2022), PolyLoss, arXiv:2204.12511",),
+    peers=("optax.poly_loss_cross_entropy", "rax poly1_softmax_loss (epsilon = 1 unless said)"),
+)
+def poly1(
+    s: Array,
+    p: Array,
+    *,
+    epsilon: Annotated[float, Param("what is added to the series' first coefficient", at_least=-1)] = 2.0,
+) -> Rows:
+    """Cross-entropy with epsilon added to the coefficient of 1 - p, the first of its series in powers of 1 - p."""
+    doubt = -np.expm1(-s)
+    if epsilon < 0.0:
+        # -log p starts as 1 - p too: what a negative epsilon takes away is taken away from the series itself.
+        left = 1.0 + epsilon
+        return Rows(
+            left * s - epsilon * surplus(s),
+            grad=lambda: (left - epsilon * doubt, np.zeros_like(p)),
+            hess=lambda: (-epsilon * p, np.zeros_like(p)),
+        )
+    return Rows(
+        s + epsilon * doubt,
+        grad=lambda: (np.ones_like(s), -epsilon * p),
+        hess=lambda: (np.zeros_like(s), -epsilon * p),
+    )
+
+
+@loss(
+    aliases=("generalized-cross-entropy",),
+    reads=CHANCE,
+    formula="(1 - p**q)/q",
+    sources=("Zhang & Sabuncu (2018), Generalized cross entropy loss, arXiv:1805.07836, eq. 6",),
+    peers=("keras CategoricalGeneralizedCrossEntropy (q = 0.5 unless said; its slope is NaN at p = 0)",),
+)
+def gce(
+    s: Array,
+    p: Array,
+    *,
+    q: Annotated[float, Param("1 gives 1 - p, and towards 0 cross-entropy", above=0, at_most=1)] = 0.7,
+) -> Rows:
+    """Generalized cross-entropy (1 - p^q)/q, between the absolute error and the cross-entropy."""
+
+    def power() -> Array:
+        """p^q, also where p itself has left the normal numbers."""
+        lost = p < np.finfo(np.float64).tiny
+        return np.where(lost, np.exp(-q * s), p**q) if lost.any() else p**q
+
+    return Rows(
+        -np.expm1(-q * s) / q,
+        grad=lambda: (np.zeros_like(s), -power()),
+        hess=lambda: (np.zeros_like(s), -q * power()),
+    )
+
+
+@loss(
+    aliases=("sce", "symmetric-cross-entropy"),
+    reads=CHANCE,
+    formula="-alpha*log(p) + beta*ceiling*(1 - p)",
+    sources=("Wang et al. (2019), Symmetric cross entropy for robust learning with noisy labels, arXiv:1908.06112",),
+    peers=("the authors' SCELoss (clips p at 1e-7; its log 0 is log(1e-4) = -9.21)",),
+)
+def symmetric_ce(
+    s: Array,
+    p: Array,
+    *,
+    alpha: Annotated[float, Param("weight of the cross-entropy of the labels", at_least=0)] = 0.1,
+    beta: Annotated[float, Param("weight of the reverse cross-entropy", at_least=0)] = 1.0,
+    ceiling: Annotated[float, Param("what -log 0 of a label is taken for: the paper's -A", above=0)] = 4.0,
+) -> Rows:
+    """Cross-entropy plus the reverse one, from prediction to label, where log 0 of a label is a constant.
+
+    The reverse one of a hard label is ceiling·(1 - p); soft labels mix the losses of hard ones.
+    """
+    slant = beta * ceiling
+    return Rows(
+        alpha * s - slant * np.expm1(-s),
+        grad=lambda: (np.full_like(s, alpha), -slant * p),
+        hess=lambda: (np.zeros_like(s), -slant * p),
+    )
 
 
 @loss(
@@ -85,6 +192,44 @@ def zero_one(z: Array, y: Ints) -> Rows:
     """One where a rival scores above the true class, else zero; a tie counts as right."""
     value = (_own(z, y) < z.max(axis=1)).astype(np.float64)
     return Rows(value, grad=lambda: np.zeros_like(z), hess=lambda: np.zeros_like(z))
+
+
+@loss(
+    aliases=("crammer-singer",),
+    reads=SCORES,
+    formula="max(0, 1 + max(zj for j, zj in enumerate(z) if j != y) - z[y])",
+    kinks=Kinks(
+        "the strongest rival trails the true class by exactly 1, or several rivals tie",
+        piece=lambda z, y: _front(z, y, 1.0),
+    ),
+    sources=("Crammer & Singer (2001), Multiclass kernel-based vector machines, JMLR 2:265-292",),
+    peers=(
+        "optax.multiclass_hinge_loss",
+        "sklearn hinge_loss (three and more classes)",
+        "keras CategoricalHinge (lets a 0 compete for the strongest rival)",
+    ),
+)
+def multiclass_hinge(z: Array, y: Ints) -> Rows:
+    """Shortfall below 1 of the true class's lead over its strongest rival.
+
+    Its slope is taken as 0 where the lead is 1, and is the first rival's where several tie.
+    """
+    return _lead_over_strongest(z, y, 1.0)
+
+
+@loss(
+    reads=SCORES,
+    formula="max(z) - z[y]",
+    kinks=Kinks("the true class ties with its strongest rival, or rivals tie", piece=lambda z, y: _front(z, y, 0.0)),
+    sources=("Collins (2002), Discriminative training methods for hidden Markov models, doi:10.3115/1118693.1118694",),
+    peers=("optax.multiclass_perceptron_loss",),
+)
+def multiclass_perceptron(z: Array, y: Ints) -> Rows:
+    """How far the true class's score lies below the highest one.
+
+    Its slope is taken as 0 where the true class ties for the lead, and is the first rival's where several tie.
+    """
+    return _lead_over_strongest(z, y, 0.0)
 
 
 @loss(
@@ -128,3 +273,25 @@ def _shortfall(z: Array, y: Ints, margin: float) -> Array:
     # The true class is no rival of its own: far below any kink.
     short[np.arange(len(z)), y] = -np.inf
     return short
+
+
+def _lead_over_strongest(z: Array, y: Ints, margin: float) -> Rows:
+    """What the true class's lead over its strongest rival lacks of a margin."""
+    rows = np.arange(len(z))
+    short = _shortfall(z, y, margin)
+    strongest = short.argmax(axis=1)
+    worst = short[rows, strongest]
+
+    def grad() -> Array:
+        slope, active = np.zeros_like(z), (worst > 0.0).astype(np.float64)
+        slope[rows, strongest] = active
+        slope[rows, y] = -active
+        return slope
+
+    return Rows(np.maximum(0.0, worst), grad=grad, hess=lambda: np.zeros_like(z))
+
+
+def _front(z: Array, y: Ints, margin: float) -> Ints:
+    """The strongest rival's index while the true class's lead over it falls short of a margin, else -1."""
+    short = _shortfall(z, y, margin)
+    return np.where(short.max(axis=1) > 0.0, short.argmax(axis=1), -1)
