@@ -115,7 +115,8 @@ def beside(loss: Loss, seed: int) -> Iterator[Beside]:
 # Their kinks lie on no float of these draws, or are jumps of the value, of which one sees the sides only.
 SELDOM = (
     *("multi-margin", "multilabel-margin", "ramp", "asymmetric", "cosine"),
-    *("zero-one", "zero-one-margin", "binary-zero-one"),
+    *("correlation", "hamming", "canberra", "bray-curtis"),
+    *("zero-one", "zero-one-margin", "zero-one-tolerance", "binary-zero-one", "gaussian-nll"),
 )
 
 

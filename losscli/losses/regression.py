@@ -7,6 +7,7 @@ from typing import Annotated
 import numpy as np
 
 from losscli.families.regression import RESIDUAL
+from losscli.families.relative import GROWTH, RELATIVE
 from losscli.loss import Kinks, Param, Rows, loss
 from losscli.stable import Array, sech2
 from losscli.stable import log_cosh as log_cosh_of
@@ -112,3 +113,137 @@ def quantile(r: Array, *, tau: Annotated[float, Param("the quantile", above=0, b
         grad=lambda: (1.0 - tau) * (r > 0) - tau * (r < 0),
         hess=lambda: np.zeros_like(r),
     )
+
+
+@loss(
+    reads=RESIDUAL,
+    formula="(tau if r < 0 else 1 - tau)*r**2",
+    sources=("Newey & Powell (1987), doi:10.2307/1911031",),
+    peers=("XGBoost reg:expectileerror", "CatBoost Expectile (alpha)"),
+)
+def expectile(r: Array, *, tau: Annotated[float, Param("the expectile", above=0, below=1)] = 0.5) -> Rows:
+    """Tilted squared error, without a factor 1/2, smallest on average at the target's expectile.
+
+    As for quantile, tau weighs predictions that are too low. The slope is continuous: there is no kink.
+    """
+    weight = np.where(r < 0, tau, 1.0 - tau)
+    return Rows(weight * r * r, grad=lambda: 2.0 * weight * r, hess=lambda: 2.0 * weight)
+
+
+_EPSILON = Param("the error that is forgiven", at_least=0)
+
+
+@loss(
+    reads=RESIDUAL,
+    formula="max(0, abs(r) - epsilon)",
+    kinks=Kinks("|r| = epsilon", piece=lambda r, epsilon: np.sign(r) * (np.abs(r) > epsilon)),
+    sources=("Drucker et al. (1996), Support vector regression machines, NIPS 9",),
+    peers=("sklearn LinearSVR", "sklearn SGDRegressor epsilon_insensitive"),
+)
+def epsilon_insensitive(r: Array, *, epsilon: Annotated[float, _EPSILON] = 0.1) -> Rows:
+    """Excess of the absolute error over epsilon; its slope at |r| = epsilon is taken as 0."""
+    excess = np.abs(r) - epsilon
+    return Rows(np.maximum(0.0, excess), grad=lambda: np.sign(r) * (excess > 0), hess=lambda: np.zeros_like(r))
+
+
+@loss(
+    reads=RESIDUAL,
+    formula="max(0, abs(r) - epsilon)**2",
+    sources=("Drucker et al. (1996), Support vector regression machines, NIPS 9",),
+    peers=(
+        "sklearn LinearSVR squared_epsilon_insensitive",
+        "sklearn SGDRegressor squared_epsilon_insensitive",
+    ),
+)
+def squared_epsilon_insensitive(r: Array, *, epsilon: Annotated[float, _EPSILON] = 0.1) -> Rows:
+    """Squared excess of the absolute error over epsilon: its slope is continuous, so there is no kink."""
+    excess = np.maximum(0.0, np.abs(r) - epsilon)
+    return Rows(
+        excess * excess,
+        grad=lambda: 2.0 * np.sign(r) * excess,
+        hess=lambda: 2.0 * (np.abs(r) > epsilon).astype(np.float64),
+    )
+
+
+@loss(
+    reads=RESIDUAL,
+    formula="abs(r)**p",
+    sources=("Nyquist (1983), The optimal Lp norm estimator in linear regression models, CSTM 12(21)",),
+    peers=("CatBoost Lq", "torchmetrics MinkowskiDistance (its p-th power)"),
+)
+def lp(r: Array, *, p: Annotated[float, Param("the power; mae is the one of power 1", above=1)] = 2.0) -> Rows:
+    """Absolute error to the power p, between absolute and squared error for p from 1 to 2.
+
+    For p below 2 the curvature is infinite at r = 0.
+    """
+    size = np.abs(r)
+    return Rows(
+        size**p,
+        grad=lambda: p * np.sign(r) * size ** (p - 1.0),
+        hess=lambda: p * (p - 1.0) * size ** (p - 2.0),
+    )
+
+
+@loss(
+    reads=RELATIVE,
+    formula="abs(prediction - target)/max(abs(target), least)",
+    kinks=Kinks(
+        "prediction = target, |target| = least",
+        piece=lambda x, t, least: np.stack([x > t, np.where(np.abs(t) > least, np.sign(t), 0.0)], axis=1),
+    ),
+    sources=("Makridakis (1993), doi:10.1016/0169-2070(93)90079-3",),
+    peers=(
+        "sklearn mean_absolute_percentage_error (least = 2^-52)",
+        "keras MeanAbsolutePercentageError (least = 1e-7, × 100)",
+        "LightGBM mape (least = 1)",
+    ),
+)
+def mape(
+    x: Array, t: Array, *, least: Annotated[float, Param("what |target| counts for at least", above=0)] = 1e-7
+) -> Rows:
+    """Absolute error as a share of the target's size, not in per cent.
+
+    Its slopes at prediction = target are taken as 0, and at |target| = least as those of smaller targets.
+    """
+    sign, large = np.sign(x - t), np.abs(t) > least
+    size = np.maximum(np.abs(t), least)
+
+    def grad() -> tuple[Array, Array]:
+        slope = sign / size
+        return slope, -slope * np.where(large, x / t, 1.0)
+
+    return Rows(
+        np.abs(x - t) / size,
+        grad,
+        hess=lambda: (np.zeros_like(t), np.where(large, 2.0 * sign / size * (x / t) / size * np.sign(t), 0.0)),
+    )
+
+
+@loss(
+    aliases=("squared-log",),
+    reads=GROWTH,
+    formula="d**2",
+    sources=("Törnqvist, Vartia & Vartia (1985), How should relative changes be measured?, Am. Stat. 39(1)",),
+    peers=(
+        "sklearn mean_squared_log_error",
+        "keras MeanSquaredLogarithmicError (clips negative numbers)",
+        "XGBoost reg:squaredlogerror (half of it)",
+    ),
+)
+def msle(d: Array) -> Rows:
+    """Squared difference of the logarithms of one plus prediction and one plus target, without a factor 1/2."""
+    return Rows(d * d, grad=lambda: 2.0 * d, hess=lambda: np.full_like(d, 2.0))
+
+
+@loss(
+    reads=RESIDUAL,
+    formula="1 if abs(r) > tolerance else 0",
+    kinks=Kinks("|r| = tolerance", piece=lambda r, tolerance: np.sign(r) * (np.abs(r) > tolerance), jump=True),
+    sources=("Wald (1950), Statistical decision functions (simple loss functions)",),
+    peers=("not numpy.isclose (rtol = 0)",),
+)
+def zero_one_tolerance(
+    r: Array, *, tolerance: Annotated[float, Param("the largest error that counts as none", at_least=0)] = 0.5
+) -> Rows:
+    """One where the absolute error exceeds a tolerance, else zero; its slope is 0 wherever it has one."""
+    return Rows((np.abs(r) > tolerance).astype(np.float64), grad=lambda: 0.0 * r, hess=lambda: np.zeros_like(r))

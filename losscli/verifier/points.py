@@ -233,10 +233,13 @@ def _at_parameters(bound: Bound, link: str, rng: np.random.Generator) -> list[Da
     seams = np.array([sign * value for value in values for sign in (1.0, -1.0)])
     if reads.layout != "elements" or len(reads.inputs) < 2 or not np.isinf(reads.domain(reads.names[0], link).low):
         return []
-    points = np.concatenate([seams, np.nextafter(seams, np.inf), np.nextafter(seams, -np.inf)])
+    beside = [np.nextafter(seams, np.inf), np.nextafter(seams, -np.inf)]
+    # On a jump there is no slope to look at, only beside it.
+    jumps = bound.loss.kinks is not None and bound.loss.kinks.jump
+    points = np.concatenate(beside if jumps else [seams, *beside])
     data = draw(reads, rng, link, rows=len(points))
     data[reads.names[0]] = points
-    if _free(reads, reads.names[1], link):
+    if reads.names[1] in reads.differentiable:
         data[reads.names[1]] = np.zeros(len(points))
     return [data]
 
@@ -249,10 +252,11 @@ def _degenerate(bound: Bound, link: str, rng: np.random.Generator) -> list[Data]
     alike = [name for name in free if data[name].shape == data[free[0]].shape]
     if not free:
         return []
-    return [
-        {**data, **dict.fromkeys(alike, data[free[0]])},
-        {**data, **{name: np.zeros_like(data[name]) for name in free}},
-    ]
+    coincident = {**data, **dict.fromkeys(alike, data[free[0]])}
+    if any(reads.domain(name, link).breaks is not None for name in free):
+        # Boxes of one and the same point, with no edge that could be moved on its own.
+        return [coincident]
+    return [coincident, {**data, **{name: np.zeros_like(data[name]) for name in free}}]
 
 
 def _bisect(bound: Bound, link: str, name: str, start: Data, end: Data) -> list[Data]:

@@ -1,0 +1,144 @@
+"""Deviances and likelihoods of a rate: amounts and counts that spread the wider, the larger they are."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated
+
+import numpy as np
+
+from losscli.families.rates import POSITIVE_RATE, RATE, Rate
+from losscli.loss import Param, Rows, loss
+from losscli.stable import Array, times
+
+# Up to here the series of a deviance ends within its 18 terms, and beyond the difference keeps its digits.
+_SEAM, _TERMS = 0.5, 18
+
+
+def _area(a: float, length: Array) -> Array:
+    """The integral over w from 0 to ``length`` of (1 - e^-w) e^(aw), over e^(a length) where a > 0.
+
+    A deviance by its slope: positive throughout, where the powers of rate and target that make it up cancel.
+    """
+    near = np.minimum(length, _SEAM / max(abs(a), abs(a - 1.0), 1.0))
+    # a^k - (a-1)^k without its difference, over (k + 1)!.
+    terms = [
+        sum(a**i * (a - 1.0) ** (k - 1 - i) for i in range(k)) / math.factorial(k + 1) for k in range(_TERMS, 0, -1)
+    ]
+    series = near * near * np.polyval(terms, near) * np.exp(-max(a, 0.0) * near)
+    if a > 0.0:
+        far = _grown(-a, length) - times(np.exp(-min(a, 1.0) * length), _grown(-abs(1.0 - a), length))
+    else:
+        far = _grown(a, length) - _grown(a - 1.0, length)
+    return np.where(length == near, series, far)
+
+
+def _grown(a: float, length: Array) -> Array:
+    """The integral of e^(aw) over w from 0 to ``length``."""
+    return np.expm1(a * length) / a if a else length
+
+
+def _deviance(rate: Rate, t: Array, power: float) -> Rows:
+    """Twice the integral from t to the rate of (s - t) s^-power ds, with slopes by the rate and by its logarithm."""
+    above, gap = rate.lean >= 0.0, np.abs(rate.lean)
+    whole = t**2 * t**-power if power < 0 else t ** (2.0 - power)
+    high = (rate.power(2.0, power) if power < 2 else whole) * _area(2.0 - power, gap)
+    low = (t * rate.power(1.0, power) if power > 1 else whole) * _area(power - 1.0, gap)
+
+    def slope(order: float) -> Array:
+        larger = np.where(above, rate.power(order, power), t * rate.power(order - 1.0, power))
+        return 2.0 * np.copysign(larger * rate.short, rate.lean)
+
+    def curve(order: float, mine: float, other: float) -> Array:
+        first = times(np.full_like(t, mine), rate.power(order, power))
+        return 2.0 * (first + times(other * t, rate.power(order - 1.0, power)))
+
+    return Rows(
+        2.0 * np.where(gap == 0.0, 0.0, np.where(above, high, low)),
+        grad=lambda: (slope(1.0), slope(2.0)),
+        hess=lambda: (curve(0.0, 1.0 - power, power), curve(2.0, 2.0 - power, power - 1.0)),
+    )
+
+
+_TWEEDIE = (
+    "2*(t*log(t/rate) - t + rate if power == 1 else t/rate - 1 - log(t/rate) if power == 2"
+    " else t**(2 - power)/((1 - power)*(2 - power)) - t*rate**(1 - power)/(1 - power) + rate**(2 - power)/(2 - power))"
+)
+
+
+@loss(
+    aliases=("tweedie-deviance",),
+    reads=RATE,
+    formula=_TWEEDIE,
+    sources=("Jørgensen (1987), Exponential dispersion models, JRSS B 49(2)",),
+    peers=(
+        "sklearn mean_tweedie_deviance",
+        "sklearn HalfTweedieLoss (half of it, without the terms of the target alone)",
+        "LightGBM tweedie, XGBoost reg:tweedie (same, power from 1 to 2)",
+    ),
+)
+def tweedie(
+    rate: Rate,
+    t: Array,
+    *,
+    power: Annotated[float, Param("of the rate, to which the variance is proportional")] = 1.5,
+) -> Rows:
+    """Tweedie deviance: zero where rate and target agree, and larger misses count less the larger the rate.
+
+    Power 0 is the squared error, 1 the Poisson, 2 the gamma and 3 the inverse Gaussian deviance. Between 0 and 1 there
+    is no such distribution, and the deviance that of no likelihood. From 2 on a target of 0 is infinitely far.
+    """
+    return _deviance(rate, t, power)
+
+
+@loss(
+    reads=POSITIVE_RATE,
+    formula="2*(t/rate - 1 - log(t/rate))",
+    sources=("Nelder & Wedderburn (1972), doi:10.2307/2344614", "McCullagh & Nelder (1989), table 2.1"),
+    peers=(
+        "sklearn mean_gamma_deviance",
+        "sklearn HalfGammaLoss (half of it, without the terms of the target alone)",
+        "LightGBM gamma, XGBoost reg:gamma (same)",
+    ),
+)
+def gamma_deviance(rate: Rate, t: Array) -> Rows:
+    """Deviance of a gamma distribution: twice how far the ratio of target to rate lies from one, and its logarithm."""
+    return _deviance(rate, t, 2.0)
+
+
+@loss(
+    aliases=("nb2",),
+    reads=RATE,
+    formula="log(1 + dispersion*rate)/dispersion + t*log(dispersion + 1/rate)",
+    sources=("Cameron & Trivedi (1986), doi:10.1002/jae.3950010104 (NB2)",),
+    peers=(
+        "statsmodels NegativeBinomial (alpha)",
+        "torch.distributions.NegativeBinomial (total_count = 1/dispersion; negative log_prob)",
+    ),
+)
+def negative_binomial(
+    rate: Rate,
+    t: Array,
+    *,
+    dispersion: Annotated[float, Param("variance is rate + dispersion · rate²", above=0)] = 1.0,
+) -> Rows:
+    """Negative log-likelihood of an overdispersed count, without the terms that do not depend on the rate.
+
+    As the dispersion falls to 0 it becomes the Poisson one.
+    """
+    grown, inverse = 1.0 + dispersion * rate.rate, rate.power(0.0, 1.0)
+    spread, lift = np.log(grown), np.log(dispersion + inverse)
+    spread = np.where(np.isinf(spread), rate.log + math.log(dispersion), np.log1p(dispersion * rate.rate))
+    lift = np.where(np.isinf(lift), -rate.log, lift)
+    above = rate.lean >= 0.0
+    pull = np.where(rate.rate < 1.0, rate.rate / grown, 1.0 / (dispersion + inverse))
+
+    def grad() -> tuple[Array, Array]:
+        by_rate = np.where(above, rate.short / grown, -t * rate.short * inverse / grown)
+        return by_rate, np.where(above, rate.short * pull, -t * rate.short / grown)
+
+    def hess() -> tuple[Array, Array]:
+        bend = times(t * (1.0 + 2.0 * dispersion * rate.rate), (inverse / grown) ** 2) - dispersion / grown / grown
+        return bend, (1.0 + dispersion * t) * pull / grown
+
+    return Rows(spread / dispersion + times(t, lift), grad, hess)
