@@ -181,13 +181,18 @@ class Work:
 
 @dataclass(frozen=True)
 class Measure:
-    """What every block adds to the mean's denominator: reads labels, weights and mask, and no scores."""
+    """What every block adds to the mean's denominator: reads labels, weights and mask, and no scores.
+
+    ``counting``: rows that count, whatever their weight.
+    """
 
     plan: Plan
+    counting: bool = False
 
     def __call__(self, span: Span) -> Exact:
         """The block's part of the sum."""
-        return Exact().plus(weigh(self.plan, *span).total)
+        weighing = weigh(self.plan, *span)
+        return Exact().plus(float(weighing.kept) if self.counting else weighing.total)
 
     def place(self, span: Span) -> Place:
         """Where a block begins in its file."""

@@ -216,6 +216,7 @@ def job_of(bound: Bound, plan: Plan, wants: Wants, reduction: str | None, output
         "numpy": np.__version__,
         "loss": bound.loss.name,
         "reads": bound.loss.reads.name,
+        "like": bound.loss.dialect.call if bound.loss.dialect else "",
         "params": dict(bound.params),
         "from": plan.link,
         "how": {**vars(how), "class_weight": None if how.class_weight is None else how.class_weight.tolist()},

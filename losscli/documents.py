@@ -74,6 +74,8 @@ def compute_document(result: Result, saved: Mapping[str, str], extra: Mapping[st
         "precision": "double",
         "nonfinite": result.nonfinite,
     }
+    if bound.loss.dialect is not None:
+        content["like"] = bound.loss.dialect.peer
     if result.penalty.terms:
         content["penalty"] = vars(result.penalty)
     if result.accuracy is not None:

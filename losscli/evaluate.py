@@ -18,7 +18,7 @@ from losscli.engines import Engine, serial
 from losscli.errors import DataError, Place, UsageError
 from losscli.files.source import Source
 from losscli.inputs import Array
-from losscli.loss import Bound, Pooled, Rows, get
+from losscli.loss import Bound, Denominator, Pooled, Rows, get
 from losscli.plan import How, Plan, plan
 from losscli.results import ByClass, Penalty, Reduction, Result, Wants
 from losscli.sums import Exact, Part
@@ -41,7 +41,7 @@ def evaluate(
     sample_weight: Any = None,
     mask: Any = None,
     reduction: Reduction | None = None,
-    empty: Literal["error", "nan", "zero"] = "error",
+    empty: Literal["error", "nan", "zero"] | None = None,
     wants: Wants | None = None,
     penalty: Penalty | None = None,
     engine: Engine = serial,
@@ -51,17 +51,18 @@ def evaluate(
 
     ``sources`` maps each input's name to an array or a Source, or is a plan already made of them. ``mean`` divides
     by the sum of the weights in force, or by the number of losses that count when there are none. The gradient is
-    that of the reduced value; for ``none``, each row's own. ``penalty`` makes the loss of a linear head a structural
-    risk. ``allocate`` makes what slopes and per-row losses
-    are written into, given their name in Outputs and their shape; numbers are rounded to its dtype. Raises
-    UsageError and DataError.
+    that of the reduced value; for ``none``, each row's own. ``empty`` is the value when no row counts, an error unless
+    the loss is in a dialect that says otherwise. ``penalty`` makes the loss of a linear head a structural risk.
+    ``allocate`` makes what slopes and per-row losses are written into, given their name in Outputs and their shape;
+    numbers are rounded to its dtype. Raises UsageError and DataError.
     """
     wants, penalty = wants or Wants(), penalty or Penalty()
     _check_penalty(bound, penalty, reduction)
     made = sources if isinstance(sources, Plan) else plan_of(bound, sources, how, sample_weight, mask)
     _check_wants(bound, wants)
     reduction = reduction or bound.loss.reads.reduction
-    weight = _denominator(made, engine)
+    weight = _denominator(made, _mean_of(bound, made), engine)
+    empty = empty or (bound.loss.dialect.empty if bound.loss.dialect else "error")
     outputs = _outputs(made, wants, reduction, allocate)
     work = Work(bound, made, wants, 1.0 / weight if reduction == "mean" and weight > 0 else 1.0, outputs)
     part = sum(engine(work, made.spans()), Part())
@@ -121,10 +122,13 @@ def plan_of(
     bound: Bound, sources: Mapping[str, Any], how: How | None = None, sample_weight: Any = None, mask: Any = None
 ) -> Plan:
     """The plan of a loss's data, given as arrays or Sources."""
+    how, dialect = how or How(), bound.loss.dialect
+    if dialect is not None and how.ignore_index is None:
+        how = replace(how, ignore_index=dialect.ignore_index)
     return plan(
         bound.loss.reads,
         {name: as_source(name, data) for name, data in sources.items()},
-        how or How(),
+        how,
         sample_weight=None if sample_weight is None else as_source("sample-weight", sample_weight),
         mask=None if mask is None else as_source("mask", mask),
     )
@@ -140,14 +144,27 @@ def _check_wants(bound: Bound, wants: Wants) -> None:
         raise UsageError("by-class", f"{bound.loss.name} has no classes to break the loss down by")
 
 
-def _denominator(made: Plan, engine: Engine) -> float:
-    """The sum of the weights in force; without any, the number of losses. Reads no scores."""
+def _mean_of(bound: Bound, made: Plan) -> Denominator:
+    """What the mean divides by: the weights in force, unless the loss is in a dialect that says otherwise."""
+    dialect = bound.loss.dialect
+    if dialect is None:
+        return "weights"
+    labels = made.columns.get(made.signature.labels)
+    soft = labels is not None and len(labels.shape) > len(made.lead)
+    return dialect.soft_mean if soft and dialect.soft_mean else dialect.mean
+
+
+def _denominator(made: Plan, by: Denominator, engine: Engine) -> float:
+    """What the mean divides by: the sum of the weights in force, or a number of rows. Reads no scores."""
     if made.groups is not None:
         return float(len(made.groups.sizes))
-    plain = made.how.class_weight is None and made.how.ignore_index is None
-    if plain and made.sample_weight is None and made.mask is None:
+    if by == "batch":
+        return float(made.rows)
+    masked = made.how.ignore_index is not None or made.mask is not None
+    weighed = by == "weights" and (made.how.class_weight is not None or made.sample_weight is not None)
+    if by == "rows" or not (masked or weighed):
         return float(math.prod(made.lead))
-    return sum(engine(Measure(made), made.spans()), Exact()).value
+    return sum(engine(Measure(made, counting=by == "kept"), made.spans()), Exact()).value
 
 
 def _outputs(made: Plan, wants: Wants, reduction: Reduction, allocate: Allocate) -> Outputs:

@@ -13,14 +13,15 @@ import math
 import pkgutil
 import typing
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 from losscli.errors import UsageError, did_you_mean
 from losscli.families.linear import linear
 from losscli.inputs import Array, Signature
 
 Slope = Array | tuple[Array, ...]
+Denominator = Literal["weights", "kept", "rows", "batch"]
 
 
 @dataclass(frozen=True)
@@ -141,6 +142,33 @@ class Frozen:
 
 
 @dataclass(frozen=True)
+class Dialect:
+    """How another library computes a loss, where that differs from the exact form.
+
+    ``call`` is how it is called there, ``why`` what differs, in words. ``link`` is what it reads unless told otherwise,
+    ``params`` its defaults, ``factor`` what it multiplies the loss by, ``clip`` the bounds that it clips inputs to,
+    with no slope outside, ``kernel`` arithmetic of its own in the same variables, ``hessian(curve, slope)`` what it
+    puts in the place of a row's diagonal Hessian. ``mean`` is what its mean divides by: the weights in force, the rows
+    that count, all rows, or the first axis; ``soft_mean`` the same for soft labels. ``empty`` is its mean of no rows,
+    ``ignore_index`` the label that it ignores unless told otherwise. ``peer`` is filled in where the loss is taken.
+    """
+
+    call: str
+    why: str = ""
+    link: str = ""
+    params: Mapping[str, Any] = field(default_factory=dict)
+    factor: float = 1.0
+    clip: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    kernel: Kernel | None = None
+    hessian: Callable[[Array, Array], Array] | None = None
+    mean: Denominator = "weights"
+    soft_mean: Denominator | None = None
+    empty: Literal["error", "nan", "zero"] = "error"
+    ignore_index: int | None = None
+    peer: str = ""
+
+
+@dataclass(frozen=True)
 class Loss:
     """An entry of the catalogue: everything that the program knows of one loss.
 
@@ -160,6 +188,7 @@ class Loss:
     params: tuple[Parameter, ...]
     summary: str
     notes: str
+    dialect: Dialect | None = None
 
     @property
     def linear(self) -> Loss:

@@ -12,6 +12,7 @@ import typer
 
 from losscli.cli.exits import emit
 from losscli.cli.options import SETTINGS, Option
+from losscli.dialects import like
 from losscli.engines import Engine, engine
 from losscli.errors import UsageError
 from losscli.files import gather, open_source, write_whole
@@ -85,12 +86,27 @@ def group_of(name: str, text: str) -> typer.Typer:
 def losses_of(words: Sequence[str]) -> dict[str, Loss]:
     """The one loss that is named after the verb, under that name, or the whole catalogue for its help.
 
-    With --linear among the words it is the loss behind a linear head, whose inputs and options are others.
+    With --linear among the words it is the loss behind a linear head, whose inputs and options are others; with --like,
+    the loss in a dialect, whose defaults are others.
     """
     if not words or words[0].startswith("-"):
         return dict(catalogue())
     loss = get(words[0])
-    return {words[0]: loss.linear if "--linear" in words else loss}
+    if "--linear" in words:
+        loss = loss.linear
+    peer = _value_of("--like", words)
+    return {words[0]: like(loss, peer) if peer else loss}
+
+
+def _value_of(option: str, words: Sequence[str]) -> str:
+    """The last value of an option among the words, before Typer reads them; empty: it is not there."""
+    found = ""
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        if word == option:
+            found = following
+        elif word.startswith(f"{option}="):
+            found = word.partition("=")[2]
+    return found
 
 
 def read_inputs(
@@ -111,16 +127,18 @@ def _may_be_text(name: str, signature: Signature) -> bool:
     return signature.entry(name).domain in (LABEL, IDENTITY) or ("classes" in signature.options and name == "target")
 
 
-def how_of(signature: Signature, options: Mapping[str, Any]) -> How:
+def how_of(loss: Loss, options: Mapping[str, Any]) -> How:
     """The shared options as the library's type."""
-    classes = options.get("classes")
+    classes, signature, ignored = options.get("classes"), loss.reads, options.get("ignore_index")
+    if ignored is None and loss.dialect is not None:
+        ignored = loss.dialect.ignore_index
     return How(
         link=options.get("link") or signature.default_link,
         class_axis=options.get("class_axis", 1),
         classes=tuple(name.strip() for name in classes.split(",")) if classes else (),
         class_weight=_class_weight(options.get("class_weight")),
         label_smoothing=options.get("label_smoothing", 0.0),
-        ignore_index=options.get("ignore_index"),
+        ignore_index=ignored,
         zero_one_labels=options.get("labels") == "01",
     )
 

@@ -31,6 +31,7 @@ from losscli.cli.exits import code_of
 from losscli.cli.options import INTO_OUTPUT, Option, Usage, argument, command, page, shared, with_values
 from losscli.cli.progress import Progress
 from losscli.cli.rows import Needs, Rows
+from losscli.dialects import PEERS
 from losscli.documents import columns_of, compute_document
 from losscli.evaluate import evaluate
 from losscli.files import write_array
@@ -85,10 +86,12 @@ def _data_help(loss: Loss) -> str:
 
 def _options(loss: Loss) -> list[Option]:
     reads = loss.reads
+    empty = loss.dialect.empty if loss.dialect else "error"
     made = [
         *shared(reads),
         Option("reduction", str, reads.reduction, "What becomes of the rows' losses.", choices=get_args(Reduction)),
-        Option("empty", str, "error", "The value when no row counts.", choices=("error", "nan", "zero")),
+        Option("empty", str, empty, "The value when no row counts.", choices=("error", "nan", "zero")),
+        Option("like", str, None, f"Compute it as a library does: {', '.join(PEERS)}.", metavar="LIBRARY"),
         _array("grad", "Gradient of the reduced value, in the output or in FILE (.npy, .csv, .json, ...)."),
         _array("hess", "Diagonal of the Hessian, in the output or in FILE."),
         _array("per_sample", "Each row's loss, in the output or in FILE."),
@@ -125,7 +128,7 @@ def _compute(
     bound = loss.bind(**params)
     sources = read_inputs(loss.reads, data, options, *aside)
     given: dict[str, Any] = {
-        "how": how_of(loss.reads, options),
+        "how": how_of(loss, options),
         "sample_weight": source_of(options.get("sample_weight")),
         "mask": source_of(options.get("mask")),
     }

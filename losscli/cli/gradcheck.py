@@ -63,7 +63,7 @@ def _gradcheck(
     check = gradcheck(
         loss.bind(**params),
         data=read_inputs(loss.reads, data, options, *aside_of(options)) if data else None,
-        how=how_of(loss.reads, options),
+        how=how_of(loss, options),
         sample_weight=source_of(options.get("sample_weight")),
         mask=source_of(options.get("mask")),
         kinds=[choice("--points", kind.strip(), KINDS) for kind in options["points"].split(",")],

@@ -16,6 +16,7 @@ WAYS_OUT = {
     "option-without-data": "give data to check a gradient with these options",
     "wrt-unknown": "'losscli show LOSS' tells what a gradient is taken with respect to",
     "by-class": "leave --by-class out",
+    "dialect-unknown": "'losscli show LOSS' lists its dialects",
     "linear": "losscli show LOSS tells what a loss reads",
     "penalty": "--reduction mean or sum",
     "hessian-none": "leave --hess out",

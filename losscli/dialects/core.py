@@ -1,0 +1,99 @@
+"""A loss as another library computes it: its defaults, factors, clamps, denominators and Hessian conventions."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from losscli.errors import UsageError, did_you_mean
+from losscli.inputs import Array, Fold, Link, Partials
+from losscli.loss import Batch, Dialect, Loss, Pooled, Rows, Slope
+
+# Each is a module of this package with a table DIALECTS.
+PEERS = ("torch", "keras", "optax", "sklearn", "lightgbm", "xgboost")
+
+
+def dialects_of(loss: Loss) -> dict[str, Dialect]:
+    """The dialects of a loss by the name of the library."""
+    tables = {peer: importlib.import_module(f"losscli.dialects.{peer}").DIALECTS for peer in PEERS}
+    return {peer: table[loss.name] for peer, table in tables.items() if loss.name in table}
+
+
+def like(loss: Loss, peer: str) -> Loss:
+    """The loss in the dialect of a library; UsageError where that does not offer it."""
+    known = dialects_of(loss)
+    if peer not in known:
+        others = f"{loss.name} has dialects of {', '.join(known)}" if known else f"{loss.name} has no dialects"
+        hint = did_you_mean(peer, PEERS) if peer not in PEERS else ""
+        raise UsageError("dialect-unknown", f"{peer} has no {loss.name}", hint=hint or others)
+    dialect = known[peer]
+    links = {name: _clipped(link, dialect, loss.reads.names) for name, link in loss.reads.links.items()}
+    if dialect.link:
+        links = {dialect.link: links[dialect.link], **links}
+    params = tuple(replace(one, default=dialect.params.get(one.name, one.default)) for one in loss.params)
+    kernel = _factored(dialect.kernel or loss.kernel, dialect)
+    return replace(
+        loss, reads=replace(loss.reads, links=links), params=params, kernel=kernel, dialect=replace(dialect, peer=peer)
+    )
+
+
+def _factored(kernel: Any, dialect: Dialect) -> Any:
+    """The kernel with its value and slopes times the library's factor."""
+    factor = dialect.factor
+    if factor == 1.0:
+        return kernel
+
+    def scaled(slope: Slope) -> Slope:
+        return tuple(factor * one for one in slope) if isinstance(slope, tuple) else factor * slope
+
+    def made(*variables: Any, **params: Any) -> Rows | Batch:
+        plain = kernel(*variables, **params)
+        assert not isinstance(plain, Pooled)
+        hess = plain.hess
+        return replace(
+            plain,
+            value=factor * plain.value,
+            grad=lambda: scaled(plain.grad()),
+            hess=None if hess is None else lambda: scaled(hess()),
+        )
+
+    return made
+
+
+def _clipped(link: Link, dialect: Dialect, names: tuple[str, ...]) -> Link:
+    """The link with inputs clipped before they are read, no slope where they are, and the library's own Hessian."""
+    if not dialect.clip and dialect.hessian is None:
+        return link
+
+    def fold(*arrays: Any) -> Fold:
+        given, outside = list(arrays), dict[str, Any]()
+        for name, (low, high) in dialect.clip.items():
+            at = names.index(name)
+            given[at] = np.clip(arrays[at], low, high)
+            outside[name] = given[at] != arrays[at]
+        plain = link.fold(*given)
+
+        def gradient(a: Partials, name: str) -> Array:
+            slope = plain.gradient(a, name)
+            return np.where(outside[name], 0.0, slope) if name in outside else slope
+
+        def hessian(a: Partials, b: Partials, name: str) -> Array:
+            if dialect.hessian is None:
+                curve = plain.hessian(a, b, name)
+                return np.where(outside[name], 0.0, curve) if name in outside else curve
+            # What libraries put in the place of a Hessian is a function of a row's own slopes, before its weight.
+            own, factor = unscaled(a)
+            made = dialect.hessian(plain.hessian(own, unscaled(b)[0], name), gradient(own, name))
+            return made if factor is None else made * factor.reshape(factor.shape + (1,) * (made.ndim - factor.ndim))
+
+        return replace(plain, gradient=gradient, hessian=hessian)
+
+    return replace(link, fold=fold)
+
+
+def unscaled(a: Partials) -> tuple[Partials, Array | None]:
+    """Partials as the kernel gave them, and what weight and reduction multiply them by."""
+    return getattr(a, "partials", a), getattr(a, "factor", None)
