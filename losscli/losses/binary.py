@@ -1,4 +1,4 @@
-"""Binary and multi-label losses, written in the surprises of the two outcomes.
+"""Binary losses, written in the surprises of the two outcomes or in their probabilities.
 
 ``yes`` = -log p and ``no`` = -log(1 - p), both in nats; t in [0, 1] is the weight of the first.
 """
@@ -10,9 +10,11 @@ from typing import Annotated
 import numpy as np
 
 from losscli.families.binary import BINARY
-from losscli.loss import Param, Rows, loss
+from losscli.families.outcomes import OUTCOMES, Outcomes
+from losscli.inputs import Bools
+from losscli.loss import Kinks, Param, Rows, loss
 from losscli.losses.focal import focus
-from losscli.stable import Array, times
+from losscli.stable import Array, over, surplus, times
 
 
 @loss(
@@ -68,3 +70,129 @@ def focal(
         grad=lambda: (positive * right.slope(), negative * wrong.slope()),
         hess=lambda: (times(positive, right.curve()), times(negative, wrong.curve())),
     )
+
+
+@loss(
+    reads=OUTCOMES,
+    formula="-t*(log(p) - epsilon*(1 - p)) - (1 - t)*(log(q) - epsilon*(1 - q))",
+    sources=("Leng et al. (2022), PolyLoss, arXiv:2204.12511",),
+    peers=("optax.poly_loss_cross_entropy of the logits (z, 0)", "rax.poly1_softmax_loss (epsilon = 1 unless said)"),
+)
+def poly1_bce(
+    view: Outcomes,
+    t: Array,
+    *,
+    epsilon: Annotated[float, Param("weight of the probability of the other outcome", at_least=-1)] = 2.0,
+) -> Rows:
+    """Binary cross-entropy plus epsilon times the probability of the wrong outcome.
+
+    A soft target t mixes the two outcomes' losses, t and 1 - t.
+    """
+    p, q, u = view.p, view.q, 1.0 - t
+
+    def loss(surprise: Array, doubt: Array) -> Array:
+        if epsilon >= 0.0:
+            return surprise + epsilon * doubt
+        # A surprise starts as the doubt does: what epsilon takes away is taken away from their difference.
+        left = 1.0 + epsilon
+        return (left * surprise if left else 0.0) - epsilon * surplus(surprise)
+
+    def tilt(p: Array, q: Array) -> Array:
+        """1 + ε p."""
+        return 1.0 + epsilon * p if epsilon >= 0.0 else (1.0 + epsilon) - epsilon * q
+
+    def bend(p: Array, q: Array) -> Array:
+        """1 + ε (p - q)."""
+        return np.where(p < q, (1.0 - epsilon) + 2.0 * epsilon * p, (1.0 + epsilon) - 2.0 * epsilon * q)
+
+    def grad() -> Array:
+        yes, no = t * tilt(p, q), u * tilt(q, p)
+        return no * p - yes * q if view.logit else over(no, q) - over(yes, p)
+
+    def hess() -> Array:
+        return p * q * (t * bend(p, q) + u * bend(q, p)) if view.logit else over(t, p * p) + over(u, q * q)
+
+    return Rows(t * loss(view.yes, q) + u * loss(view.no, p), grad, hess)
+
+
+def _shifted(view: Outcomes, clip: float) -> Array:
+    """max(0, p - clip)."""
+    x = view.p - clip
+    if view.logit:
+        # What is nearly 1/2 or 1 says more by its distance from there.
+        x = np.where(view.p < 0.25, x, view.lean() + (0.5 - clip))
+        x = np.where(view.q < 0.25, (1.0 - clip) - view.q, x)
+    return np.maximum(x, 0.0)
+
+
+def _flat(view: Outcomes, _: Array, *, gamma_pos: float, gamma_neg: float, clip: float) -> Bools:  # noqa: ARG001
+    kinked = gamma_neg == 0.0 and clip > 0.0
+    return _shifted(view, clip) == 0.0 if kinked else np.zeros(view.p.shape, dtype=np.bool_)
+
+
+@loss(
+    aliases=("asl",),
+    reads=OUTCOMES,
+    formula="-t*(1 - p)**gamma_pos*log(p) - (1 - t)*max(0, p - clip)**gamma_neg*log(1 - max(0, p - clip))",
+    kinks=Kinks("gamma_neg = 0 and p = clip", piece=_flat),
+    sources=("Ridnik et al. (2021), Asymmetric loss for multi-label classification, arXiv:2009.14119",),
+    peers=(
+        "Alibaba-MIIL ASL AsymmetricLoss (a sum; logarithms cut off at 1e-8; its gradient may hold the factors still)",
+        "timm AsymmetricLossMultiLabel",
+    ),
+)
+def asymmetric(
+    view: Outcomes,
+    t: Array,
+    *,
+    gamma_pos: Annotated[float, Param("how much well-classified positives are discounted", at_least=0)] = 1.0,
+    gamma_neg: Annotated[float, Param("how much well-classified negatives are discounted", at_least=0)] = 4.0,
+    clip: Annotated[float, Param("probability up to which a negative costs nothing", at_least=0, below=1)] = 0.05,
+) -> Rows:
+    """Binary focal loss with a focus of its own for negatives, which cost nothing up to a probability of clip.
+
+    A soft target t mixes the two outcomes' losses, t and 1 - t. The slope at p = clip is taken as 0.
+    """
+    p, q, u = view.p, view.q, 1.0 - t
+    hit = focus(view.yes, gamma_pos)
+    # For negatives p is replaced by x; rest = 1 - x.
+    x, rest = _shifted(view, clip), q + clip
+    surprise = np.where(x < 0.5, -np.log1p(-x), -np.log(rest)) if clip else view.no
+    ratio = np.where(x == 0.0, 1.0, surprise / x)
+    share, lost = (q / rest, clip / rest) if clip else (np.ones_like(q), np.zeros_like(q))
+    live = x > 0.0 if clip else np.ones(x.shape, dtype=np.bool_)
+    factor = np.where(live, x**gamma_neg, 0.0)
+
+    def grad() -> Array:
+        if view.logit:
+            return u * (factor * p * (gamma_neg * ratio * q + share)) - t * (q * hit.slope())
+        return times(u, factor * (gamma_neg * times(rest, ratio) + 1.0) / rest) - times(t, hit.slope() / p)
+
+    def hess() -> Array:
+        # As for focal, the curvature of 0 < gamma < 1 is truly infinite where x is 0.
+        steep = gamma_neg * np.where(live, x ** (gamma_neg - 1.0), 0.0) if gamma_neg else np.zeros_like(x)
+        if view.logit:
+            turn = p * q * ((gamma_neg - 1.0) * ratio * q + 2.0 * share) - 2.0 * view.lean() * q * x * ratio
+            miss = times(p, factor * share * (q - p * lost) + steep * turn)
+            return u * miss + t * (times(q * q, hit.curve()) + p * q * hit.slope())
+        miss = (factor / rest + steep * ((gamma_neg - 1.0) * times(rest, ratio) + 2.0)) / rest
+        return times(u, miss) + times(t, (hit.slope() + hit.curve()) / (p * p))
+
+    return Rows(times(t, hit.value) + times(u, factor * surprise), grad, hess)
+
+
+@loss(
+    aliases=("binary-error",),
+    reads=OUTCOMES,
+    formula="t if p <= 1/2 else 1 - t",
+    kinks=Kinks("p = 1/2", piece=lambda view, _: view.lean() > 0.0, jump=True),
+    sources=("Wald (1939), doi:10.1214/aoms/1177732144",),
+    peers=("sklearn zero_one_loss", "keras BinaryAccuracy (1 - it)", "LightGBM binary_error", "XGBoost error"),
+)
+def binary_zero_one(view: Outcomes, t: Array) -> Rows:
+    """One where the more probable outcome is not the target, else zero; a probability of 1/2 says no.
+
+    A soft target t mixes the two outcomes' losses, t and 1 - t.
+    """
+    value = np.where(view.lean() > 0.0, 1.0 - t, t)
+    return Rows(value, grad=lambda: np.zeros_like(t), hess=lambda: np.zeros_like(t))

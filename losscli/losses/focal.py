@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from losscli.stable import Array
+from losscli.stable import Array, times
 
 
 @dataclass(frozen=True)
@@ -30,13 +30,13 @@ def focus(s: Array, gamma: float) -> Focus:
 
     def odds() -> Array:
         """p/(1 - p)·s = s/(e^s - 1)."""
-        odds = s * np.exp(-s) / doubt
+        odds = times(np.exp(-s), s) / doubt
         return np.where(s == 0.0, 1.0, odds) if not s.all() else odds
 
     def curve() -> Array:
         if gamma == 0:
             return np.zeros_like(s)
         # Only here the power is γ - 1: at saturation the curvature of 0 < γ < 1 is truly infinite.
-        return gamma * doubt ** (gamma - 1.0) * np.exp(-s) * (2.0 + (gamma - 1.0) * odds() - s)
+        return gamma * doubt ** (gamma - 1.0) * times(np.exp(-s), 2.0 + (gamma - 1.0) * odds() - s)
 
     return Focus(factor * s, lambda: factor * (1.0 + gamma * odds()), curve)
