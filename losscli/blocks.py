@@ -132,6 +132,9 @@ class Work:
         gradient, hessian, wants = self.outputs.gradient, self.outputs.hessian, self.wants
         if gradient is None and hessian is None:
             return part
+        if gradient is not None and wants.grad == self.plan.signature.labels:
+            self._scatter(wants.grad, gradient, span, weighing, self._by_labels(weighing, kernel))
+            return part
         first = Scaled(kernel.grad(), weighing.weight, self.scale)
         if gradient is not None:
             slopes = fold.gradient(first, wants.grad)
@@ -144,6 +147,13 @@ class Work:
             slopes = fold.hessian(first, second, wants.hess)
             part = replace(part, hessian=self._put(wants.hess, hessian, span, weighing, slopes))
         return part
+
+    def _by_labels(self, weighing: Weighing, kernel: Rows | Batch) -> Array:
+        """The slope by soft labels, whose loss is the mean over the classes: the loss of each, as it is weighed."""
+        how = self.plan.how
+        share = (1.0 - how.label_smoothing) * (1.0 if how.class_weight is None else how.class_weight)
+        weight = np.asarray(self.scale if weighing.weight is None else weighing.weight[:, None] * self.scale)
+        return kernel.value * share * weight
 
     def _put(self, name: str, target: Writable, span: Span, weighing: Weighing, slopes: Array) -> ExactArray | None:
         if self.plan.signature.entry(name).shared:

@@ -59,7 +59,7 @@ def evaluate(
     wants, penalty = wants or Wants(), penalty or Penalty()
     _check_penalty(bound, penalty, reduction)
     made = sources if isinstance(sources, Plan) else plan_of(bound, sources, how, sample_weight, mask)
-    _check_wants(bound, wants)
+    _check_wants(bound, made, wants)
     reduction = reduction or bound.loss.reads.reduction
     weight = _denominator(made, _mean_of(bound, made), engine)
     empty = empty or (bound.loss.dialect.empty if bound.loss.dialect else "error")
@@ -134,8 +134,13 @@ def plan_of(
     )
 
 
-def _check_wants(bound: Bound, wants: Wants) -> None:
+def _check_wants(bound: Bound, made: Plan, wants: Wants) -> None:
     signature = bound.loss.reads
+    if wants.grad and wants.grad == signature.labels and signature.expected:
+        if not _soft(made):
+            message = f"{wants.grad} are class indices: only soft labels, one number per class, have a gradient"
+            raise UsageError("wrt-labels", message)
+        wants = replace(wants, grad="")
     for name in filter(None, (wants.grad, wants.hess)):
         if name not in signature.differentiable:
             message = f"{bound.loss.name} has no gradient with respect to {name!r}"
@@ -149,9 +154,13 @@ def _mean_of(bound: Bound, made: Plan) -> Denominator:
     dialect = bound.loss.dialect
     if dialect is None:
         return "weights"
+    return dialect.soft_mean if dialect.soft_mean and _soft(made) else dialect.mean
+
+
+def _soft(made: Plan) -> bool:
+    """Whether labels are given as a number per class."""
     labels = made.columns.get(made.signature.labels)
-    soft = labels is not None and len(labels.shape) > len(made.lead)
-    return dialect.soft_mean if soft and dialect.soft_mean else dialect.mean
+    return labels is not None and len(labels.shape) > len(made.lead)
 
 
 def _denominator(made: Plan, by: Denominator, engine: Engine) -> float:

@@ -147,8 +147,10 @@ def _index(at: Sequence[int]) -> str:
 
 
 def _heading(result: Result) -> str:
-    params = ", ".join(f"{name} = {number(value)}" for name, value in result.bound.params.items() if value is not None)
-    return result.bound.loss.name + (f" ({params})" if params else "")
+    loss, params = result.bound.loss, result.bound.params
+    told = [f"like {loss.dialect.peer}"] if loss.dialect else []
+    told += [f"{name} = {number(value)}" for name, value in params.items() if value is not None]
+    return loss.name + (f" ({', '.join(told)})" if told else "")
 
 
 def _summary(result: Result, saved: Mapping[str, str]) -> list[tuple[str, object]]:

@@ -98,9 +98,10 @@ def _options(loss: Loss) -> list[Option]:
         Option("top", int, 0, "Show the K largest losses.", metavar="K", least=0),
         Option("gradcheck", bool, False, "Verify the gradient on this data."),
     ]
-    if len(reads.differentiable) > 1:
+    slopes = (*reads.differentiable, *([reads.labels] if reads.expected else []))
+    if len(slopes) > 1:
         text = "What the gradient is taken with respect to."
-        made.append(Option("wrt", str, reads.differentiable[0], text, choices=reads.differentiable))
+        made.append(Option("wrt", str, slopes[0], text, choices=slopes))
     if "l1" in reads.options:
         for name, size in (("l1", "sizes"), ("l2", "squares")):
             text = f"Add this many times the sum of the weights' {size}."

@@ -15,6 +15,7 @@ WAYS_OUT = {
     "option-unknown": "'losscli show LOSS' lists its options",
     "option-without-data": "give data to check a gradient with these options",
     "wrt-unknown": "'losscli show LOSS' tells what a gradient is taken with respect to",
+    "wrt-labels": "give the labels as probabilities, one column per class",
     "by-class": "leave --by-class out",
     "dialect-unknown": "'losscli show LOSS' lists its dialects",
     "linear": "losscli show LOSS tells what a loss reads",
