@@ -46,7 +46,7 @@ def _by_matrix(x: Array, y: Array, precision: Array) -> Fold:
 
 
 STANDARDIZED = Signature(
-    "standardized vectors",
+    "standardized-vectors",
     (
         _X,
         _Y,
@@ -57,7 +57,7 @@ STANDARDIZED = Signature(
     options=WEIGHTED,
 )
 CORRELATED = Signature(
-    "correlated vectors",
+    "correlated-vectors",
     (
         _X,
         _Y,
