@@ -28,7 +28,7 @@ def linear(reads: Signature) -> Signature:
     where = (scores.name, f"[{terms} for j, w in enumerate(weights)]" if classes else terms)
     return replace(
         reads,
-        name=f"linear {reads.name}",
+        name=f"linear-{reads.name}",
         inputs=(_FEATURES, weights, bias, *(replace(entry, axes="N") for entry in others)),
         layout="rows",
         links={
