@@ -30,8 +30,9 @@ class Domain:
     """A set of numbers that an input may hold.
 
     ``low`` and ``high`` are included; ``infinite`` says that an infinite bound itself is allowed; ``members``
-    lists a finite set; ``sums`` demands that each row adds up to one, or that its exponentials do; ``breaks`` tells
-    which rows break a rule of their own, the one that ``text`` gives.
+    lists a finite set; ``index`` demands whole numbers, less than a row has entries; ``sums`` demands that each row
+    adds up to one, or that its exponentials do; ``breaks`` tells which rows break a rule of their own, the one that
+    ``text`` gives.
     """
 
     text: str
@@ -39,6 +40,7 @@ class Domain:
     high: float = np.inf
     infinite: bool = False
     members: tuple[float, ...] = ()
+    index: bool = False
     sums: Literal["", "one", "exp"] = ""
     breaks: Callable[[Array], Bools] | None = None
 
@@ -49,13 +51,15 @@ class Domain:
         inside = (x >= self.low) & (x <= self.high)
         if not self.infinite:
             inside &= np.isfinite(x)
+        if self.index:
+            inside &= (x == np.floor(x)) & (x < x.shape[-1])
         return ~inside
 
     def admits(self, x: Array) -> bool:
         """Whether every entry is in the set and every row adds up: passes without temporaries when all is well."""
         if not x.size:
             return True
-        if self.members:
+        if self.members or self.index:
             return not self.outside(x).any()
         # NaN comes through min and max, and fails both comparisons.
         lowest, highest = float(x.min()), float(x.max())

@@ -101,16 +101,20 @@ def poly1_bce(
         """1 + ε p."""
         return 1.0 + epsilon * p if epsilon >= 0.0 else (1.0 + epsilon) - epsilon * q
 
-    def bend(p: Array, q: Array) -> Array:
-        """1 + ε (p - q)."""
-        return np.where(p < q, (1.0 - epsilon) + 2.0 * epsilon * p, (1.0 + epsilon) - 2.0 * epsilon * q)
+    def bend(side: float) -> Array:
+        """1 + ε (p - q) for side 1, 1 - ε (p - q) for side -1: from what is small of p, q and p - 1/2."""
+        slant = side * epsilon
+        middle = 1.0 + 2.0 * slant * view.lean()
+        return np.where(
+            p < 0.25, (1.0 - slant) + 2.0 * slant * p, np.where(q < 0.25, (1.0 + slant) - 2.0 * slant * q, middle)
+        )
 
     def grad() -> Array:
         yes, no = t * tilt(p, q), u * tilt(q, p)
         return no * p - yes * q if view.logit else over(no, q) - over(yes, p)
 
     def hess() -> Array:
-        return p * q * (t * bend(p, q) + u * bend(q, p)) if view.logit else over(t, p * p) + over(u, q * q)
+        return p * q * (t * bend(1.0) + u * bend(-1.0)) if view.logit else over(t, p * p) + over(u, q * q)
 
     return Rows(t * loss(view.yes, q) + u * loss(view.no, p), grad, hess)
 

@@ -112,7 +112,7 @@ def logistic(
     formula="exp(-beta*m)",
     sources=("Freund & Schapire (1997), doi:10.1006/jcss.1997.1504",),
     peers=(
-        "sklearn ExponentialLoss (beta = 2 from a 0/1 label, as its score is half the log-odds)",
+        "sklearn ExponentialLoss (its score is half the log-odds)",
         "LossFunctions.jl ExpLoss",
     ),
 )

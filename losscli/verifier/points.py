@@ -78,7 +78,8 @@ def _draw(
         return np.where(rng.random(shape) < 0.7, np.round(p), p) if binary else p
     if domain is inputs.NON_NEGATIVE:
         return rng.poisson(3.0, shape).astype(np.float64) if binary else rng.gamma(2.0, size=shape) * scale
-    return rng.normal(size=shape) * scale
+    made = rng.normal(size=shape) * scale
+    return -np.abs(made) if domain.high == 0.0 else made
 
 
 def cases(bound: Bound, link: str, seed: int, kinds: Sequence[str] = KINDS) -> list[Case]:
@@ -107,7 +108,7 @@ def _saturation(bound: Bound, link: str, rng: np.random.Generator) -> list[Case]
         if domain.sums:
             data[name] = _saturated_rows(domain, array)
         elif np.isinf(domain.low):
-            signs = rng.choice([-1.0, 1.0], array.shape)
+            signs = rng.choice([-1.0, 1.0], array.shape) if domain.high > 0.0 else -np.ones(array.shape)
             sizes = np.resize(SATURATION, len(array)).reshape(-1, *([1] * (array.ndim - 1)))
             spread = rng.random(array.shape) < (1.0 if array.ndim == 1 else 0.4)
             data[name] = np.where(spread, signs * sizes, array)
@@ -144,7 +145,8 @@ def _free(reads: Signature, name: str, link: str) -> bool:
     """Whether an input is differentiable and may be any number."""
     domain, entry = reads.domain(name, link), reads.entry(name)
     whole = not domain.sums and domain.breaks is None
-    return entry.differentiable and not entry.shared and whole and bool(np.isinf(domain.low))
+    unbounded = np.isinf(domain.low) and domain.high > 0.0
+    return entry.differentiable and not entry.shared and whole and bool(unbounded)
 
 
 def _finite(bound: Bound, link: str, data: Data) -> Bools:
@@ -198,7 +200,7 @@ def _labels(bound: Bound, link: str, rng: np.random.Generator) -> list[Case]:
     if "labels" in reads.options:
         hows += [(How(link=link, zero_one_labels=True), {"label": rng.integers(0, 2, ROWS)})]
     if "target" in reads.names and reads.domain("target", link) is inputs.PROBABILITY:
-        hows += [(How(link=link), {"target": np.resize([0.0, 1.0, 0.25], ROWS)})]
+        hows += [(How(link=link), {"target": np.resize([0.0, 1.0, 0.25], plain["target"].shape)})]
     return [Case("labels", {**plain, **change}, how) for how, change in hows]
 
 
@@ -248,7 +250,8 @@ def _degenerate(bound: Bound, link: str, rng: np.random.Generator) -> list[Data]
     """Inputs that coincide, and inputs of zero: where distances, norms and ties have no slope."""
     reads = bound.loss.reads
     data = draw(reads, rng, link)
-    free = [name for name in reads.differentiable if np.isinf(reads.domain(name, link).low)]
+    domains = {name: reads.domain(name, link) for name in reads.differentiable}
+    free = [name for name, domain in domains.items() if np.isinf(domain.low) and not domain.sums]
     alike = [name for name in free if data[name].shape == data[free[0]].shape]
     if not free:
         return []

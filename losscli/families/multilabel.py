@@ -1,0 +1,64 @@
+"""Multi-label: a score for each class, and which classes are true, as a target per class or as a list of classes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from losscli.families.binary import BINARY
+from losscli.families.plain import WEIGHTED
+from losscli.inputs import PROBABILITY, REAL, Array, Domain, Fold, Input, Link, Signature
+
+
+def lists(z: Array, labels: Array) -> Fold:
+    """The scores, and the lists of true classes, -1 from where each ends."""
+    listed = np.logical_and.accumulate(labels >= 0.0, axis=1)
+    return Fold(
+        (z, np.where(listed, labels, -1.0).astype(np.intp)),
+        gradient=lambda a, _: a[0],
+        hessian=lambda a, b, _: b[0],  # noqa: ARG005
+    )
+
+
+def _some(rng: np.random.Generator, shape: tuple[int, ...], _: float) -> npt.NDArray[Any]:
+    """One class or more in each list, and one fewer than all; now and then a class stands twice."""
+    rows, classes = shape
+    drawn = rng.permuted(np.tile(np.arange(classes), (rows, 1)), axis=1)
+    drawn[:, 1] = np.where(rng.random(rows) < 0.2, drawn[:, 0], drawn[:, 1])
+    return np.where(np.arange(classes) < rng.integers(1, classes, (rows, 1)), drawn, -1)
+
+
+MULTILABEL = Signature(
+    "multilabel",
+    (
+        Input("logits", REAL, differentiable=True, help="one score per class (N, C)"),
+        Input("target", PROBABILITY, help="0, 1 or a probability between, per class (N, C)"),
+    ),
+    "rows",
+    {
+        "logits": Link(BINARY.links["logits"].fold, (("p", "[1/(1 + exp(-z)) for z in logits]"), ("t", "target"))),
+        "probs": Link(BINARY.links["probs"].fold, (("p", "logits"), ("t", "target")), {"logits": PROBABILITY}),
+    },
+    options=WEIGHTED | {"label-smoothing"},
+)
+LISTED = Domain("a class index, or -1 from where the row's list ends", low=-1.0, index=True)
+LABEL_LISTS = Signature(
+    "label-lists",
+    (
+        Input("logits", REAL, differentiable=True, help="one score per class (N, C)"),
+        Input("labels", LISTED, help="the true classes of each row, -1 after the last of them (N, C)", draw=_some),
+    ),
+    "rows",
+    {
+        "logits": Link(
+            lists,
+            (
+                ("z", "logits"),
+                ("listed", "[y for k, y in enumerate(labels) if min(labels[:k + 1]) >= 0]"),
+            ),
+        ),
+    },
+    options=WEIGHTED,
+)
