@@ -42,7 +42,8 @@ def test_two_empty_masks_have_no_overlap_to_speak_of(name: str) -> None:
 def test_smoothing_makes_two_empty_masks_perfect(name: str) -> None:
     empty = np.zeros(4)
     assert value(name, empty, empty, smooth=0.5) == 0.0
-    gradient, hessian = slopes(name, empty, empty, smooth=0.5, **({"gamma": 2.0} if name == "focal-tversky" else {}))
+    params = {"smooth": 0.5, "gamma": 2.0} if name == "focal-tversky" else {"smooth": 0.5}
+    gradient, hessian = slopes(name, empty, empty, "probs", **params)
     assert np.isfinite(hessian).all()
     # One half of false positives, or all of them, over the smoothing; powers and cosh are flat there.
     flat = {"dice": 2.0, "jaccard": 2.0, "tversky": 1.0, "focal-tversky": 0.0, "log-cosh-dice": 0.0}

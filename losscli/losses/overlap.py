@@ -107,7 +107,6 @@ def dice(p: Array, q: Array, t: Array, *, smooth: _Smooth = 0.0, squared: _Squar
 
 
 @loss(
-    aliases=("iou-mask",),
     reads=OVERLAP,
     formula="1 - (sum(pj*tj for pj, tj in zip(p, t)) + smooth)/(sum(pj + tj - pj*tj for pj, tj in zip(p, t)) + smooth)",
     sources=("Jaccard (1912), doi:10.1111/j.1469-8137.1912.tb05611.x",),
