@@ -73,7 +73,7 @@ def test_rows_do_not_depend_on_the_block_they_are_in(
     entry: Loss, rows: int, classes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for link in entry.reads.links:
-        data = widened(data_of(entry, link), classes)
+        data = widened(entry, data_of(entry, link), classes)
         with monkeypatch.context() as patch:
             patch.setattr(planning, "_BLOCK_BYTES", 8 * data[entry.reads.names[0]][:1].size * rows)
             small = results(entry, data, link, reduction="sum")
@@ -109,7 +109,7 @@ def test_the_sum_is_that_of_the_rows(entry: Loss, monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize("classes", [4, 40])
 def test_order_in_memory_changes_no_bit(entry: Loss, classes: int) -> None:
     for link in entry.reads.links:
-        data = widened(data_of(entry, link), classes)
+        data = widened(entry, data_of(entry, link), classes)
         for flip in (np.asfortranarray, strided, lambda array: array[::-1].copy()[::-1]):
             other = {name: flip(array) for name, array in data.items()}
             assert [bits(one) for one in results(entry, data, link)] == [
@@ -117,11 +117,11 @@ def test_order_in_memory_changes_no_bit(entry: Loss, classes: int) -> None:
             ]
 
 
-def widened(data: Data, classes: int) -> Data:
-    """The data with more classes, or entries per row; rows that add up to one still do."""
+def widened(loss: Loss, data: Data, classes: int) -> Data:
+    """The data with more classes, or entries per row; rows that add up to one still do, and boxes have four."""
     wide = {}
     for name, array in data.items():
-        if array.ndim > 1:
+        if array.ndim > 1 and loss.reads.entry(name).domain.breaks is None:
             tiled = np.tile(array, (1, classes // array.shape[1]))
             by_row = np.exp(array).sum(axis=1) if (array <= 0).all() else array.sum(axis=1)
             share = classes // array.shape[1]
