@@ -1,9 +1,99 @@
-"""Ranking: scores and relevance of the documents of each query."""
+"""Ranking: scores and relevance of the documents of each query, their order, their pairs and what a place is worth."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
 from losscli.families.plain import plain
-from losscli.inputs import IDENTITY, REAL, Array, Fold, Groups, Input, Link, Signature
+from losscli.inputs import IDENTITY, REAL, Array, Domain, Fold, Groups, Input, Ints, Link, Signature
+
+# Of 2^1000 a thousand million documents can be added up.
+GRADE = Domain("a grade from 0 to 1000", 0.0, 1000.0)
+# Pairs of documents that are looked at together: their temporaries stay in a core's cache.
+_PAIRS = 1 << 15
+
+
+def spread(per_group: Any, groups: Groups) -> Any:
+    """Each group's number, of any kind, given to all its rows."""
+    return np.repeat(per_group, groups.sizes)
+
+
+def limits(groups: Groups) -> tuple[Ints, Ints]:
+    """For each row where its group starts and where it ends."""
+    return spread(groups.starts, groups), spread(groups.starts + groups.sizes, groups)
+
+
+def in_order(key: Array, groups: Groups) -> Ints:
+    """The rows of each group by ascending key; of equal ones the first stays first."""
+    return np.lexsort((key, spread(groups.starts, groups)))
+
+
+def in_place(rows: Ints, values: Any) -> Any:
+    """Numbers in some order of the rows, put back where the rows stand."""
+    back = np.empty_like(values)
+    back[rows] = values
+    return back
+
+
+def positions(groups: Groups) -> Ints:
+    """How many rows come before each row in its group."""
+    rows: Ints = np.arange(groups.sizes.sum()) - spread(groups.starts, groups)
+    return rows
+
+
+def pair_sums(terms: Callable[[Ints, Ints], tuple[Any, ...]], low: Ints, high: Ints) -> tuple[Any, ...]:
+    """For every row a, the sums over the rows b from ``low[a]`` to before ``high[a]`` of the terms of (a, b).
+
+    Pairs are made a bounded number at a time, and never those of one row in two parts: no sum depends on the others.
+    """
+    counts = high - low
+    rows: Ints = np.flatnonzero(counts > 0)
+    ends = np.cumsum(counts[rows])
+    sums = tuple(np.zeros(len(low), dtype=term.dtype) for term in terms(rows[:0], rows[:0]))
+    start = 0
+    while start < len(rows):
+        done = ends[start - 1] if start else 0
+        stop = max(start + 1, int(np.searchsorted(ends, done + _PAIRS, side="right")))
+        own = rows[start:stop]
+        begins = ends[start:stop] - counts[own] - done
+        a = np.repeat(own, counts[own])
+        b = np.arange(len(a)) + np.repeat(low[own] - begins, counts[own])
+        for total, term in zip(sums, terms(a, b), strict=True):
+            total[own] = np.add.reduceat(term, begins)
+        start = stop
+    return sums
+
+
+def gains(relevance: Array, gain: str) -> Array:
+    """What a document of a grade is worth: 2^grade - 1, exact for whole grades, or the grade itself."""
+    if gain == "linear":
+        return relevance
+    whole = np.floor(relevance)
+    power = np.exp2(whole)
+    return np.expm1((relevance - whole) * np.log(2.0)) * power + (power - 1.0)
+
+
+def ideal(worth: Array, groups: Groups, truncation: float = np.inf) -> Array:
+    """The largest DCG of each group up to a place, its best order's; a rank, from 0, is discounted by log(2 + rank)."""
+    rank = positions(groups)
+    best = worth[in_order(-worth, groups)] / np.log(2.0 + rank)
+    return groups.sum(best * (rank < truncation))
+
+
+def _relevance(rng: np.random.Generator, shape: tuple[int, ...], scale: float) -> npt.NDArray[Any]:
+    """Grades, many of them equal, or real numbers."""
+    grades = rng.integers(0, 5, shape).astype(np.float64)
+    return grades if rng.random() < 0.5 else rng.normal(size=shape) * scale
+
+
+def _grades(rng: np.random.Generator, shape: tuple[int, ...], _: float) -> npt.NDArray[Any]:
+    """Grades, many of them equal, or numbers between."""
+    grades = rng.integers(0, 5, shape).astype(np.float64)
+    return grades if rng.random() < 0.5 else rng.uniform(0.0, 5.0, shape)
 
 
 def ranking(scores: Array, relevance: Array, groups: Groups) -> Fold:
@@ -11,13 +101,20 @@ def ranking(scores: Array, relevance: Array, groups: Groups) -> Fold:
     return plain("scores", "relevance", "query")(scores, relevance, groups)
 
 
+_SCORES = Input("scores", REAL, differentiable=True, help="one score per document (N)")
+_QUERY = Input(
+    "query", IDENTITY, help="which query each document belongs to (N); without it all are one query's", optional=True
+)
+
 RANKING = Signature(
     "ranking",
-    (
-        Input("scores", REAL, differentiable=True, help="one score per document (N)"),
-        Input("relevance", REAL, help="graded relevance per document (N)"),
-        Input("query", IDENTITY, help="which query each document belongs to (N)"),
-    ),
+    (_SCORES, Input("relevance", REAL, help="graded relevance per document (N)", draw=_relevance), _QUERY),
+    "groups",
+    {"values": Link(ranking)},
+)
+GRADES = Signature(
+    "grades",
+    (_SCORES, Input("relevance", GRADE, help="grade of relevance per document (N)", draw=_grades), _QUERY),
     "groups",
     {"values": Link(ranking)},
 )

@@ -1,30 +1,102 @@
-"""Losses of a ranking: scores against graded relevance, within each query."""
+"""Losses of a ranking as a whole: scores against graded relevance, within each query."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated, Any
+
 import numpy as np
 
-from losscli.families.ranking import RANKING
-from losscli.inputs import Groups
-from losscli.loss import Batch, loss
-from losscli.stable import Array, times
+from losscli.families.ranking import (
+    GRADES,
+    RANKING,
+    gains,
+    ideal,
+    in_order,
+    in_place,
+    limits,
+    pair_sums,
+    positions,
+    spread,
+)
+from losscli.inputs import Groups, Ints
+from losscli.loss import Batch, Param, loss
+from losscli.losses.pairwise import bell, logistic
+from losscli.losses.survival import RiskSets
+from losscli.stable import Array
+
+# Scores of a group that lie within this make shares so alike that their differences from other shares may cancel.
+_CLOSE = 1.0
 
 
-def _softmax(x: Array, groups: Groups) -> tuple[Array, Array, Array]:
-    """Softmax within each group: probabilities, 1 - them, and their surprises, all (M,)."""
-    gap = groups.spread(groups.max(x)) - x
-    e = np.exp(-gap)
-    # Everything but one of the entries on top, added up without the 1 that would swallow it.
-    ties = groups.sum((gap == 0).astype(np.float64)) - 1.0
-    excess = groups.spread(groups.sum(np.where(gap == 0, 0.0, e)) + ties)
-    total = 1.0 + excess
-    return e / total, np.where(gap == 0, excess, total - e) / total, np.log1p(excess) + gap
+@dataclass(frozen=True)
+class _Shares:
+    """Weights that are 1 for a group's largest entry, as shares of their sum."""
+
+    weight: Array
+    groups: Groups
+
+    @cached_property
+    def excess(self) -> Array:
+        """The sum of each group's weights without one of the largest, which would swallow small ones."""
+        top = (self.weight == 1.0).astype(np.float64)
+        return self.groups.sum(self.weight - top) + (self.groups.sum(top) - 1.0)
+
+    @cached_property
+    def share(self) -> Array:
+        """Each row's share."""
+        return self.weight / self.groups.spread(1.0 + self.excess)
+
+    @cached_property
+    def rest(self) -> Array:
+        """1 - the share."""
+        return (self.groups.spread(self.excess) + (1.0 - self.weight)) / self.groups.spread(1.0 + self.excess)
 
 
-def _excess(x: Array, groups: Groups) -> Array:
-    """log(n p), p the softmax within a group of n: what it exceeds the uniform distribution by, zero where all tie."""
+def _gap(x: Array, groups: Groups) -> Array:
+    """How far each entry is below its group's largest."""
+    return groups.spread(groups.max(x)) - x
+
+
+def _log_even(x: Any, groups: Groups) -> Any:
+    """log(n p) for the softmax p within each group of n rows: what it exceeds the uniform distribution by."""
     gap = groups.spread(groups.max(x)) - x
     return -gap - np.log1p(groups.spread(groups.sum(np.expm1(-gap)) / groups.sizes))
+
+
+def _log_even_share(weight: Any, groups: Groups) -> Any:
+    """log(n t) for the shares t of weights within each group of n rows."""
+    total = groups.spread(groups.sum(weight))
+    return np.log1p((spread(groups.sizes, groups) * weight - total) / total)
+
+
+def _cross_entropy(s: Array, weight: Array, groups: Groups, exact: Any) -> Batch:
+    """Cross-entropy between the shares of weights, 1 the largest, and the softmax of the scores.
+
+    ``exact(kind, groups, rows)`` gives log(n t) for the weights' shares t of some groups, in some kind of float.
+    """
+    gap = _gap(s, groups)
+    p, t = _Shares(np.exp(-gap), groups), _Shares(weight, groups)
+    value = np.log1p(p.excess) + groups.sum(weight * gap) / (1.0 + t.excess)
+
+    def grad() -> Array:
+        slope = p.share - t.share
+        lead: Ints = np.flatnonzero((p.share > 0.75) & (t.share > 0.75))
+        if len(lead):
+            slope[lead] = t.rest[lead] - p.rest[lead]
+        close = groups.max(gap) < _CLOSE
+        if close.any():
+            # p and t may be close where nothing else excuses an error: their ratio tells, in all digits there are.
+            rows: Ints = np.flatnonzero(spread(close, groups))
+            sizes = groups.sizes[close]
+            few = Groups(np.cumsum(sizes) - sizes, sizes)
+            log_t = exact(np.longdouble, few, rows)
+            ratio = _log_even(s[rows].astype(np.longdouble), few) - log_t
+            slope[rows] = np.exp(log_t) * np.expm1(ratio) / spread(few.sizes, few)
+        return slope
+
+    return Batch(value, grad, hess=lambda: p.share * p.rest)
 
 
 @loss(
@@ -33,17 +105,180 @@ def _excess(x: Array, groups: Groups) -> Array:
     formula="-sum(exp(yi)/sum(exp(w) for w in relevance)*log(exp(si)/sum(exp(w) for w in scores))"
     " for yi, si in zip(relevance, scores))",
     sources=("Cao et al. (2007), Learning to rank, doi:10.1145/1273496.1273513, top-one probability",),
-    peers=("rax.softmax_loss", "optax.ranking_softmax_loss", "TF-Ranking SoftmaxLoss"),
+    peers=(
+        "rax.softmax_loss (label_fn: softmax)",
+        "optax.ranking_softmax_loss (labels as they are, not their softmax)",
+        "TF-Ranking SoftmaxLoss",
+    ),
 )
 def listnet(s: Array, relevance: Array, groups: Groups) -> Batch:
     """Cross-entropy in nats, per query, between the softmax of the relevance and the softmax of the scores."""
-    p, p_rest, surprise = _softmax(s, groups)
-    t, t_rest, _ = _softmax(relevance, groups)
+
+    def exact(kind: Any, few: Groups, rows: Ints) -> Any:
+        return _log_even(relevance[rows].astype(kind), few)
+
+    return _cross_entropy(s, np.exp(-_gap(relevance, groups)), groups, exact)
+
+
+def _draws(seed: int, count: int) -> Array:
+    """The first numbers from [0, 1) of x ← 214013 x + 2531011 modulo 2^32, of which bits 16 to 30 are read."""
+    powers = np.multiply.accumulate(np.full(count, 214013, dtype=np.uint32), dtype=np.uint32)
+    below = np.cumsum(np.concatenate([np.ones(1, dtype=np.uint32), powers[:-1]]), dtype=np.uint32)
+    x = powers * np.uint32(seed) + np.uint32(2531011) * below
+    return ((x >> np.uint32(16)) & np.uint32(0x7FFF)) / 32768.0
+
+
+@loss(
+    aliases=("xe-ndcg", "rank-xendcg"),
+    reads=GRADES,
+    formula="-sum(wi/sum(w)*log(exp(si)/sum(exp(sj) for sj in scores))"
+    " for draws in [[floor((214013**(i + 1)*objective_seed + 2531011*sum(214013**k for k in range(i + 1)))/65536)/32768"
+    " for i in range(len(scores))]]"
+    " for w in [[2**y - (u - floor(u)) for y, u in zip(relevance, draws)]] for wi, si in zip(w, scores))",
+    sources=("Bruch (2021), doi:10.1145/3442381.3449794, arXiv:1911.09798",),
+    peers=(
+        "LightGBM rank_xendcg (seeds its i-th query with objective_seed + i and draws anew in every iteration;"
+        " its gradient has two more terms, those of a Newton step)",
+    ),
+)
+def xendcg(
+    s: Array,
+    relevance: Array,
+    groups: Groups,
+    *,
+    objective_seed: Annotated[
+        int, Param("where every query's random numbers start", at_least=0, at_most=2**31 - 1)
+    ] = 5,
+) -> Batch:
+    """Cross-entropy in nats, per query, from shares of 2^grade - u, u random in [0, 1), to the scores' softmax.
+
+    The i-th document of every query has the i-th draw of LightGBM's generator: x ← 214013 x + 2531011 modulo 2^32, x
+    the seed at first, and u the bits 16 to 30 of x as a fraction.
+    """
+    u = _draws(objective_seed, int(groups.sizes.max()))[positions(groups)]
+    whole = np.floor(relevance)
+    power = np.exp2(whole)
+    weight = power * np.expm1((relevance - whole) * np.log(2.0)) + (power - u)
+
+    def exact(kind: Any, few: Groups, rows: Ints) -> Any:
+        return _log_even_share(weight[rows].astype(kind), few)
+
+    return _cross_entropy(s, weight / groups.spread(groups.max(weight)), groups, exact)
+
+
+@loss(
+    reads=RANKING,
+    formula="sum(log(sum(exp(sj - si) for j, (sj, yj) in enumerate(zip(scores, relevance))"
+    " if yj < yi or (yj == yi and j >= i))) for i, (si, yi) in enumerate(zip(scores, relevance)))",
+    sources=("Xia et al. (2008), Listwise approach to learning to rank, doi:10.1145/1390156.1390306",),
+    peers=(
+        "rax.listmle_loss (documents of equal relevance in random order)",
+        "TF-Ranking ListMLELoss (likewise)",
+        "allRank listMLE (likewise)",
+    ),
+)
+def listmle(s: Array, relevance: Array, groups: Groups) -> Batch:
+    """Negative log-likelihood in nats, per query, of the order by relevance, drawn one by one by softmax.
+
+    Documents of equal relevance are taken in the order of their rows.
+    """
+    order = in_order(-relevance, groups)
+    one = np.ones_like(s)
+    sets = RiskSets(s[order], groups, one, one, np.arange(len(s)))
+    return Batch(
+        groups.sum(sets.surprise()),
+        grad=lambda: in_place(order, sets.slope()),
+        hess=lambda: in_place(order, sets.curve()),
+    )
+
+
+@dataclass(frozen=True)
+class _Places:
+    """Soft ranks r of the documents of each query, and the slope q of the discount -1 / log(1 + r) there.
+
+    A rank is 1 + a multiple of ½ and what is ``beyond``, whose differences keep their digits.
+    """
+
+    s: Array
+    halves: Array
+    beyond: Array
+
+    @cached_property
+    def log(self) -> Array:
+        """The logarithm of 1 + r."""
+        return np.log(1.0 + self.halves + self.beyond)
+
+    @cached_property
+    def q(self) -> Array:
+        """1 / ((1 + r) log(1 + r)²)."""
+        return 1.0 / ((1.0 + self.halves + self.beyond) * self.log**2)
+
+    def steeper(self, k: Ints, i: Ints) -> Array:
+        """q of i minus q of k."""
+        apart = (self.halves[i] - self.halves[k]) + (self.beyond[i] - self.beyond[k])
+        here = 1.0 + self.halves[k] + self.beyond[k]
+        log_apart = np.log1p(apart / here)
+        change = here * log_apart * (self.log[i] + self.log[k]) + apart * self.log[i] ** 2
+        return -change * self.q[i] * self.q[k]
+
+
+@loss(
+    aliases=("approxndcg",),
+    reads=GRADES,
+    formula="-sum(gi/log(2 + sum(1/(1 + exp((si - sj)/temperature)) for j, sj in enumerate(scores) if j != i))/ideal"
+    " for gains in [[2**y - 1 if gain == 'exponential' else y for y in relevance]]"
+    " for ideal in [sum(g/log(2 + r) for r, g in enumerate(sorted(gains, reverse=True)))]"
+    " for i, (si, gi) in enumerate(zip(scores, gains)) if gi > 0)",
+    sources=(
+        "Qin, Liu & Li (2010), A general approximation framework, doi:10.1007/s10791-009-9124-x",
+        "Bruch et al. (2019), Revisiting approximate metric optimization, doi:10.1145/3331184.3331347",
+    ),
+    peers=("rax.approx_t12n(rax.ndcg_metric), negated", "TF-Ranking ApproxNDCGLoss (temperature 0.1)"),
+)
+def approx_ndcg(
+    s: Array,
+    relevance: Array,
+    groups: Groups,
+    *,
+    temperature: Annotated[float, Param("the score difference that softens a rank by a logistic step", above=0)] = 1.0,
+    gain: Annotated[
+        str, Param("what a grade is worth: 2^grade - 1, or the grade", choices=("exponential", "linear"))
+    ] = "exponential",
+) -> Batch:
+    """Minus the NDCG of each query, ranks softened: 1 + the logistic of how far each other document is above.
+
+    A query of grades 0 only has loss 0.
+    """
+    start, end = limits(groups)
+    worth = gains(relevance, gain)
+    best = ideal(worth, groups)
+    best = np.where(best > 0.0, best, 1.0)
+    # With itself a document makes half a step.
+    steps, beyond = pair_sums(lambda a, b: logistic((s[b] - s[a]) / temperature), start, end)
+    at = _Places(s, 0.5 + steps, beyond)
+
+    def slopes(k: Ints, i: Ints) -> tuple[Array, Array, Array]:
+        # Of a step's slope ¼ - (σ - ½)² the ¼ is added up on its own, as differences of whole gains are exact.
+        x = (s[k] - s[i]) / temperature
+        step, beyond = logistic(x)
+        slope, gap = bell(x), worth[i] - worth[k]
+        near = step == 0.5
+        return gap * near, gap * np.where(near, -beyond * beyond, slope), worth[i] * at.steeper(k, i) * slope
 
     def grad() -> Array:
-        # p - t, without cancellation: from 1 - p and 1 - t where both lead, from log(p/t) where the two are close.
-        ratio = _excess(s, groups) - _excess(relevance, groups)
-        near = np.where(np.abs(ratio) < 1.0, t * np.expm1(ratio), p - t)
-        return np.where((p_rest < 0.25) & (t_rest < 0.25), t_rest - p_rest, near)
+        even, uneven, steeper = pair_sums(slopes, start, end)
+        return (at.q * (0.25 * even + uneven) + steeper) / groups.spread(temperature * best)
 
-    return Batch(groups.sum(times(t, surprise)), grad, hess=lambda: p * p_rest)
+    def curves(k: Ints, i: Ints) -> tuple[Array, Array, Array]:
+        x = (s[k] - s[i]) / temperature
+        slope = bell(x) * (k != i)
+        tilt = (worth[i] - worth[k]) * at.q[k] + worth[i] * at.steeper(k, i)
+        return bend[i] * slope * slope, slope, -tilt * slope * np.tanh(x / 2.0)
+
+    bend = -worth * at.q * (at.log + 2.0) / ((1.0 + at.halves + at.beyond) * at.log)
+
+    def hess() -> Array:
+        others, own, tilted = pair_sums(curves, start, end)
+        return (others + bend * own * own + tilted) / groups.spread(temperature * temperature * best)
+
+    return Batch(-groups.sum(worth / at.log) / best, grad, hess)
