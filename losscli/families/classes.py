@@ -124,7 +124,13 @@ def likelihood_log_probs(x: Array, y: Target) -> Fold:
 
 def likelihood_probs(p: Array, y: Target) -> Fold:
     """Probabilities as free variables: s = -log p_y."""
-    return _by_class(p, y, -np.log(p), lambda a: -stable.over(a, p), lambda a, b: stable.over(a + b, p * p))
+    return _by_probability(p, y, p)
+
+
+def _by_probability(p: Array, y: Target, least: Array) -> Fold:
+    """The fold of probabilities, with what slopes are divided by."""
+    over = stable.over
+    return _by_class(p, y, -np.log(p), lambda a: -over(a, least), lambda a, b: over(over(a + b, least), least))
 
 
 def _by_class(
@@ -161,9 +167,10 @@ def chance_log_probs(x: Array, y: Target) -> Fold:
 
 
 def chance_probs(p: Array, y: Target) -> Fold:
-    """s = -log p_y and p_y itself, probabilities as free variables."""
-    base = likelihood_probs(p, y)
-    own = p if y.index is None else p[np.arange(len(p)), y.index]
+    """s = -log p_y and p_y itself, probabilities as free variables; slopes at 0 are those of the least p above it."""
+    least = np.maximum(p, np.finfo(np.float64).smallest_subnormal)
+    base = _by_probability(p, y, least)
+    own = least if y.index is None else least[np.arange(len(p)), y.index]
 
     def hessian(a: Partials, b: Partials, name: str) -> Array:
         # d²/dp² = (d²/du² - d/du)/p², u = log p: what is linear in p must leave nothing, so its two parts meet first.
@@ -307,4 +314,5 @@ SCORES_AND_MASSES = Signature(
     {"logits": Link(masses, (("z", "logits"),))},
     options=CLASSIFIED | {"label-smoothing"},
     soft=True,
+    head=True,
 )

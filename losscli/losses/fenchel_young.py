@@ -57,7 +57,7 @@ class _Peak:
         "Martins & Astudillo (2016), From softmax to sparsemax, arXiv:1602.02068, eq. 17",
         "Blondel, Martins & Niculae (2020), Learning with Fenchel-Young losses, JMLR 21(35), arXiv:1901.02324",
     ),
-    peers=("optax.multiclass_sparsemax_loss", "entmax.SparsemaxLoss", "tensorflow_addons SparsemaxLoss"),
+    peers=("optax.losses.multiclass_sparsemax_loss", "entmax.SparsemaxLoss", "tensorflow_addons SparsemaxLoss"),
 )
 def sparsemax(z: Array, t: Array) -> Rows:
     """Fenchel-Young loss of the sparsemax, the distribution nearest to the scores.
@@ -93,7 +93,11 @@ def _sparsemax(z: Array) -> _Peak:
         "Peters, Niculae & Martins (2019), Sparse sequence-to-sequence models, arXiv:1905.05702, eq. 11",
         "Blondel, Martins & Niculae (2020), Learning with Fenchel-Young losses, JMLR 21(35), arXiv:1901.02324",
     ),
-    peers=("entmax.EntmaxBisectLoss", "entmax.Entmax15Loss (alpha = 1.5)", "optax.multiclass_sparsemax_loss (2)"),
+    peers=(
+        "entmax.EntmaxBisectLoss",
+        "entmax.Entmax15Loss (alpha = 1.5)",
+        "optax.losses.multiclass_sparsemax_loss (alpha = 2)",
+    ),
 )
 def entmax(
     z: Array,
@@ -129,8 +133,8 @@ def _entmax(z: Array, a: float) -> tuple[_Peak, Array]:
 
     p_j^a = a (z_j - τ) is written as P (1 + a (z_j - x)/P) for a pivot x among the scores, P its own p^a. The norm
     (Σ p_j)^a is convex in τ, so Newton's method, which starts from the top with p = 1, comes from one side and ends
-    in rounding, that of the pivot included. Each step moves the pivot to the mean of the scores weighed by p^(1 - a): there P = (Σ p/p_x)^-a does
-    not move with its own error.
+    in rounding, that of the pivot included. Each step moves the pivot to the mean of the scores weighed by p^(1 - a):
+    there P = (Σ p/p_x)^-a does not move with its own error.
     """
     pivot, steep = z.max(axis=1), np.ones(len(z))
     rows = np.arange(len(z))

@@ -88,7 +88,7 @@ def softmax_focal(
     reads=CHANCE,
     formula="-log(p) + epsilon*(1 - p)",
     sources=("Leng et al. (2022), PolyLoss, arXiv:2204.12511",),
-    peers=("optax.poly_loss_cross_entropy", "rax poly1_softmax_loss (epsilon = 1 unless said)"),
+    peers=("optax.losses.poly_loss_cross_entropy", "rax poly1_softmax_loss (epsilon = 1 unless said)"),
 )
 def poly1(
     s: Array,
@@ -102,7 +102,7 @@ def poly1(
         # -log p starts as 1 - p too: what a negative epsilon takes away is taken away from the series itself.
         left = 1.0 + epsilon
         return Rows(
-            left * s - epsilon * surplus(s),
+            (left * s if left else 0.0) - epsilon * surplus(s),
             grad=lambda: (left - epsilon * doubt, np.zeros_like(p)),
             hess=lambda: (-epsilon * p, np.zeros_like(p)),
         )
@@ -130,7 +130,7 @@ def gce(
 
     def power() -> Array:
         """p^q, also where p itself has left the normal numbers."""
-        lost = p < np.finfo(np.float64).tiny
+        lost = (p < np.finfo(np.float64).tiny) & np.isfinite(s)
         return np.where(lost, np.exp(-q * s), p**q) if lost.any() else p**q
 
     return Rows(
@@ -161,7 +161,7 @@ def symmetric_ce(
     """
     slant = beta * ceiling
     return Rows(
-        alpha * s - slant * np.expm1(-s),
+        (alpha * s if alpha else 0.0) - slant * np.expm1(-s),
         grad=lambda: (np.full_like(s, alpha), -slant * p),
         hess=lambda: (np.zeros_like(s), -slant * p),
     )
@@ -204,7 +204,7 @@ def zero_one(z: Array, y: Ints) -> Rows:
     ),
     sources=("Crammer & Singer (2001), Multiclass kernel-based vector machines, JMLR 2:265-292",),
     peers=(
-        "optax.multiclass_hinge_loss",
+        "optax.losses.multiclass_hinge_loss",
         "sklearn hinge_loss (three and more classes)",
         "keras CategoricalHinge (lets a 0 compete for the strongest rival)",
     ),
@@ -222,7 +222,7 @@ def multiclass_hinge(z: Array, y: Ints) -> Rows:
     formula="max(z) - z[y]",
     kinks=Kinks("the true class ties with its strongest rival, or rivals tie", piece=lambda z, y: _front(z, y, 0.0)),
     sources=("Collins (2002), Discriminative training methods for hidden Markov models, doi:10.3115/1118693.1118694",),
-    peers=("optax.multiclass_perceptron_loss",),
+    peers=("optax.losses.multiclass_perceptron_loss",),
 )
 def multiclass_perceptron(z: Array, y: Ints) -> Rows:
     """How far the true class's score lies below the highest one.
