@@ -54,7 +54,7 @@ class _Peak:
     formula="sum(tau + sum((max(zj - tau, 0)**2 + vj**2)/2 - vj*zj for zj, vj in zip(z, v)) for tau in"
     " [max((sum(sorted(z, reverse=True)[:k]) - 1)/k for k in range(1, len(z) + 1))])",
     sources=(
-        "Martins & Astudillo (2016), From softmax to sparsemax, arXiv:1602.02068, eq. 17",
+        "Martins & Astudillo (2016), From softmax to sparsemax, arXiv:1602.02068",
         "Blondel, Martins & Niculae (2020), Learning with Fenchel-Young losses, JMLR 21(35), arXiv:1901.02324",
     ),
     peers=("optax.losses.multiclass_sparsemax_loss", "entmax.SparsemaxLoss", "tensorflow_addons SparsemaxLoss"),
@@ -90,7 +90,7 @@ def _sparsemax(z: Array) -> _Peak:
     prose="sum over classes of p_j z_j - v_j z_j + (v_j^alpha - p_j^alpha)/(alpha (alpha - 1)), where"
     " p_j = max(0, (alpha - 1)(z_j - tau))^(1/(alpha - 1)) and tau is such that the p_j sum to 1",
     sources=(
-        "Peters, Niculae & Martins (2019), Sparse sequence-to-sequence models, arXiv:1905.05702, eq. 11",
+        "Peters, Niculae & Martins (2019), Sparse sequence-to-sequence models, arXiv:1905.05702",
         "Blondel, Martins & Niculae (2020), Learning with Fenchel-Young losses, JMLR 21(35), arXiv:1901.02324",
     ),
     peers=(

@@ -117,7 +117,7 @@ def poly1(
     aliases=("generalized-cross-entropy",),
     reads=CHANCE,
     formula="(1 - p**q)/q",
-    sources=("Zhang & Sabuncu (2018), Generalized cross entropy loss, arXiv:1805.07836, eq. 6",),
+    sources=("Zhang & Sabuncu (2018), Generalized cross entropy loss, arXiv:1805.07836",),
     peers=("keras CategoricalGeneralizedCrossEntropy (q = 0.5 unless said; its slope is NaN at p = 0)",),
 )
 def gce(
