@@ -5,15 +5,14 @@ from __future__ import annotations
 import importlib
 import sys
 
-WORDS = {word: f"benchmarks.{word}" for word in ("accuracy", "speed", "csv", "startup", "memory", "scale")}
+WORDS = {word: f"benchmarks.{word}" for word in ("accuracy", "speed", "csv", "startup", "memory", "scale", "parity")}
 
 
 def main(argv: list[str]) -> int:
     if not argv or argv[0] not in WORDS:
         print(f"python -m benchmarks {'|'.join(WORDS)} ...", file=sys.stderr)
         return 2
-    importlib.import_module(WORDS[argv[0]]).main(argv[1:])
-    return 0
+    return importlib.import_module(WORDS[argv[0]]).main(argv[1:]) or 0
 
 
 if __name__ == "__main__":
