@@ -21,8 +21,8 @@ SCORES = np.array([0.5, -1.25, 2.0, 0.75, 0.0, 1.5, -0.5, 0.25, 3.0, -2.0])
 GRADES = np.array([3.0, 0.0, 1.0, 2.0, 0.0, 1.0, 2.0, 0.0, 4.0, 1.0])
 QUERY = np.repeat([0, 1], [6, 4])
 
-# Gradient and Hessian per document of LightGBM 4.7.0 on these data, from the value -g / (h + lambda_l2) of a leaf of one
-# document at two lambda_l2: of lambdarank four digits are right (its σ is a table), of rank_xendcg seven.
+# Gradient and Hessian per document of LightGBM 4.7.0 on these data, from the value -g / (h + lambda_l2) of its own leaf
+# at two lambda_l2: of lambdarank four digits are right (its σ is a table), of rank_xendcg seven.
 NAN = math.nan
 LIGHTGBM_LAMBDARANK: dict[tuple[bool, int, float], list[tuple[float, float]]] = {
     (False, 30, 1.0): [
