@@ -101,7 +101,7 @@ def test_the_sum_is_that_of_the_rows(entry: Loss, monkeypatch: pytest.MonkeyPatc
             for result in results(entry, data_of(entry, link), link, reduction="sum"):
                 rows = np.asarray(result.per_sample)
                 exact = math.fsum(rows)
-                # Each row's loss goes through a handful of roundings on its way up: eight sums side by side, then theirs.
+                # A row's loss is rounded a handful of times on its way up: in eight sums side by side, then in theirs.
                 assert float(result.value) == pytest.approx(exact, rel=0, abs=2**-51 * math.fsum(np.abs(rows)))
                 if entry.reads.layout != "groups":
                     assert float(result.value) == math.fsum(rows[a:b].sum() for a, b in result.plan.spans())
