@@ -16,24 +16,32 @@ POSITIVE = Domain("above 0", low=5e-324)
 
 @dataclass(frozen=True)
 class Rate:
-    """A rate beside its target t: ``lean`` is log(rate/t), ``short`` by what share the smaller misses the larger.
+    """A rate beside its target t: ``lean`` is log(rate/t), and ``ratio`` how many times the larger the smaller is.
 
-    ``power(whole, part)`` is rate^(whole - part), which in log-space neither overflows nor vanishes early.
+    ``short`` is 1 - ratio; ``amount(x, whole, part)`` is x · rate^(whole - part).
     """
 
     rate: Array
     log: Array
     lean: Array
+    ratio: Array
     short: Array
-    power: Callable[[float, float], Array]
+    amount: Callable[[Array | float, float, float], Array]
 
 
 def log_rate(x: Array, target: Array) -> Fold:
     """A rate by its logarithm x, and the target."""
     lean = x - np.log(target)
-    short = -np.expm1(-np.abs(lean))
+
+    def amount(size: Array | float, whole: float, part: float) -> Array:
+        # In two halves: what is large or small beyond floats may meet a size that brings it back.
+        half = np.exp((whole - part) / 2.0 * x)
+        return np.asarray(size * half * half)
+
+    rate = np.exp(x)
+    ratio = np.where(lean >= 0.0, amount(target, 0.0, 1.0), rate / target)
     return Fold(
-        (Rate(np.exp(x), x, lean, short, lambda whole, part: np.exp((whole - part) * x)), target),
+        (Rate(rate, x, lean, ratio, -np.expm1(-np.abs(lean)), amount), target),
         gradient=lambda a, _: a[1],
         hessian=lambda a, b, _: b[1],  # noqa: ARG005
     )
@@ -41,15 +49,16 @@ def log_rate(x: Array, target: Array) -> Fold:
 
 def plain_rate(x: Array, target: Array) -> Fold:
     """A rate x, and the target."""
-    apart = x - target
-    lean, short = np.copysign(stable.log_ratio(x, target), apart), stable.over(np.abs(apart), np.maximum(x, target))
+    apart, larger = x - target, np.maximum(x, target)
+    lean = np.where(apart == 0.0, 0.0, np.copysign(stable.log_ratio(x, target), apart))
 
-    def power(whole: float, part: float) -> Array:
+    def amount(size: Array | float, whole: float, part: float) -> Array:
         # An exponent that rounding touches is off by as much as the logarithm of the rate is large.
-        return x**whole * x**-part if part < 0 else np.asarray(x ** (whole - part))
+        return np.asarray(size * (x**whole * x**-part if part < 1 else x ** (whole - part)))
 
+    ratio, short = stable.over(np.minimum(x, target), larger), stable.over(np.abs(apart), larger)
     return Fold(
-        (Rate(x, np.log(x), np.where(apart == 0.0, 0.0, lean), short, power), target),
+        (Rate(x, np.log(x), lean, ratio, short, amount), target),
         gradient=lambda a, _: a[0],
         hessian=lambda a, b, _: b[0],  # noqa: ARG005
     )

@@ -11,8 +11,8 @@ from losscli.families.rates import POSITIVE_RATE, RATE, Rate
 from losscli.loss import Param, Rows, loss
 from losscli.stable import Array, times
 
-# Up to here the series of a deviance ends within its 18 terms, and beyond the difference keeps its digits.
-_SEAM, _TERMS = 0.5, 18
+# Up to here the series of an area ends within its 20 terms, and beyond the difference keeps its digits.
+_SEAM, _TERMS = 1.0, 20
 
 
 def _area(a: float, length: Array) -> Array:
@@ -20,13 +20,16 @@ def _area(a: float, length: Array) -> Array:
 
     A deviance by its slope: positive throughout, where the powers of rate and target that make it up cancel.
     """
-    near = np.minimum(length, _SEAM / max(abs(a), abs(a - 1.0), 1.0))
+    near = np.minimum(length, _SEAM / max(abs(a), abs(a - 1.0)))
     # a^k - (a-1)^k without its difference, over (k + 1)!.
     terms = [
         sum(a**i * (a - 1.0) ** (k - 1 - i) for i in range(k)) / math.factorial(k + 1) for k in range(_TERMS, 0, -1)
     ]
     series = near * near * np.polyval(terms, near) * np.exp(-max(a, 0.0) * near)
-    if a > 0.0:
+    if not -1.0 < a < 2.0:
+        share = -np.expm1(-length) * (1.0 if a > 0.0 else np.exp(a * length))
+        far = (np.copysign(np.expm1(-abs(a) * length), -a) + a * share) / (a * (a - 1.0))
+    elif a > 0.0:
         far = _grown(-a, length) - times(np.exp(-min(a, 1.0) * length), _grown(-abs(1.0 - a), length))
     else:
         far = _grown(a, length) - _grown(a - 1.0, length)
@@ -41,17 +44,19 @@ def _grown(a: float, length: Array) -> Array:
 def _deviance(rate: Rate, t: Array, power: float) -> Rows:
     """Twice the integral from t to the rate of (s - t) s^-power ds, with slopes by the rate and by its logarithm."""
     above, gap = rate.lean >= 0.0, np.abs(rate.lean)
-    whole = t**2 * t**-power if power < 0 else t ** (2.0 - power)
-    high = (rate.power(2.0, power) if power < 2 else whole) * _area(2.0 - power, gap)
-    low = (t * rate.power(1.0, power) if power > 1 else whole) * _area(power - 1.0, gap)
+    whole = t**2 * t**-power if power < 1 else t ** (2.0 - power)
+    high = (rate.amount(1.0, 2.0, power) if power < 2 else whole) * _area(2.0 - power, gap)
+    low = (rate.amount(t, 1.0, power) if power > 1 else whole) * _area(power - 1.0, gap)
+
+    def larger(order: float) -> Array:
+        return np.where(above, rate.amount(2.0, order, power), rate.amount(2.0 * t, order - 1.0, power))
 
     def slope(order: float) -> Array:
-        larger = np.where(above, rate.power(order, power), t * rate.power(order - 1.0, power))
-        return 2.0 * np.copysign(larger * rate.short, rate.lean)
+        return np.copysign(larger(order) * rate.short, rate.lean)
 
     def curve(order: float, mine: float, other: float) -> Array:
-        first = times(np.full_like(t, mine), rate.power(order, power))
-        return 2.0 * (first + times(other * t, rate.power(order - 1.0, power)))
+        lever = np.where(above, mine + other * rate.ratio, mine * rate.ratio + other)
+        return times(lever, larger(order))
 
     return Rows(
         2.0 * np.where(gap == 0.0, 0.0, np.where(above, high, low)),
@@ -126,19 +131,23 @@ def negative_binomial(
 
     As the dispersion falls to 0 it becomes the Poisson one.
     """
-    grown, inverse = 1.0 + dispersion * rate.rate, rate.power(0.0, 1.0)
-    spread, lift = np.log(grown), np.log(dispersion + inverse)
-    spread = np.where(np.isinf(spread), rate.log + math.log(dispersion), np.log1p(dispersion * rate.rate))
-    lift = np.where(np.isinf(lift), -rate.log, lift)
-    above = rate.lean >= 0.0
-    pull = np.where(rate.rate < 1.0, rate.rate / grown, 1.0 / (dispersion + inverse))
+    # Sums of two terms whose larger one comes first: 1 + dispersion · rate, or dispersion + 1/rate.
+    inverse, steep = rate.amount(1.0, 0.0, 1.0), dispersion * rate.rate
+    low = steep < 1.0
+    flat = np.log1p(np.where(low, steep, inverse / dispersion))
+    spread = np.where(np.isinf(steep), rate.log + math.log(dispersion), np.log1p(steep))
+    lift = np.where(low, flat - rate.log, flat + math.log(dispersion))
+    pull = np.where(low, rate.rate / (1.0 + steep), 1.0 / (dispersion + inverse))
+    still = np.where(low, 1.0 / (1.0 + steep), inverse * pull)
 
-    def grad() -> tuple[Array, Array]:
-        by_rate = np.where(above, rate.short / grown, -t * rate.short * inverse / grown)
-        return by_rate, np.where(above, rate.short * pull, -t * rate.short / grown)
+    def slope(above: Array, below: Array) -> Array:
+        return rate.short * np.where(rate.lean >= 0.0, above, -t * below)
 
-    def hess() -> tuple[Array, Array]:
-        bend = times(t * (1.0 + 2.0 * dispersion * rate.rate), (inverse / grown) ** 2) - dispersion / grown / grown
-        return bend, (1.0 + dispersion * t) * pull / grown
+    def bend() -> Array:
+        return times(t * (1.0 + 2.0 * steep), (inverse * still) ** 2) - dispersion * still * still
 
-    return Rows(spread / dispersion + times(t, lift), grad, hess)
+    return Rows(
+        spread / dispersion + times(t, lift),
+        grad=lambda: (slope(still, inverse * still), slope(pull, still)),
+        hess=lambda: (bend(), (1.0 + dispersion * t) * (pull * still)),
+    )
