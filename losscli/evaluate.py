@@ -169,6 +169,8 @@ def _denominator(made: Plan, by: Denominator, engine: Engine) -> float:
         return float(len(made.groups.sizes))
     if by == "batch":
         return float(made.rows)
+    if by == "entries":
+        return _denominator(made, "kept", engine) * made.first.shape[-1]
     masked = made.how.ignore_index is not None or made.mask is not None
     weighed = by == "weights" and (made.how.class_weight is not None or made.sample_weight is not None)
     if by == "rows" or not (masked or weighed):

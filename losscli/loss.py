@@ -18,10 +18,10 @@ from typing import Any, Literal
 
 from losscli.errors import UsageError, did_you_mean
 from losscli.families.linear import linear
-from losscli.inputs import Array, Signature
+from losscli.inputs import Array, Fold, Signature
 
 Slope = Array | tuple[Array, ...]
-Denominator = Literal["weights", "kept", "rows", "batch"]
+Denominator = Literal["weights", "kept", "rows", "batch", "entries"]
 
 
 @dataclass(frozen=True)
@@ -147,10 +147,11 @@ class Dialect:
 
     ``call`` is how it is called there, ``why`` what differs, in words. ``link`` is what it reads unless told otherwise,
     ``params`` its defaults, ``factor`` what it multiplies the loss by, ``clip`` the bounds that it clips inputs to,
-    with no slope outside, ``kernel`` arithmetic of its own in the same variables, ``hessian(curve, slope)`` what it
-    puts in the place of a row's diagonal Hessian. ``mean`` is what its mean divides by: the weights in force, the rows
-    that count, all rows, or the first axis; ``soft_mean`` the same for soft labels. ``empty`` is its mean of no rows,
-    ``ignore_index`` the label that it ignores unless told otherwise. ``peer`` is filled in where the loss is taken.
+    with no slope outside, ``kernel`` arithmetic of its own in the same variables, ``folds`` its own ways to these, by
+    link, ``hessian(curve, slope)`` what it puts in the place of a row's diagonal Hessian. ``mean`` is what its mean
+    divides by: the weights in force, the rows that count, all rows, the first axis, or the entries of the rows that
+    count; ``soft_mean`` the same for soft labels. ``empty`` is its mean of no rows, ``ignore_index`` the label that it
+    ignores unless told otherwise. ``peer`` is filled in where the loss is taken.
     """
 
     call: str
@@ -160,6 +161,7 @@ class Dialect:
     factor: float = 1.0
     clip: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     kernel: Kernel | None = None
+    folds: Mapping[str, Callable[..., Fold]] = field(default_factory=dict)
     hessian: Callable[[Array, Array], Array] | None = None
     mean: Denominator = "weights"
     soft_mean: Denominator | None = None

@@ -30,7 +30,10 @@ def like(loss: Loss, peer: str) -> Loss:
         hint = did_you_mean(peer, PEERS) if peer not in PEERS else ""
         raise UsageError("dialect-unknown", f"{peer} has no {loss.name}", hint=hint or others)
     dialect = known[peer]
-    links = {name: _clipped(link, dialect, loss.reads.names) for name, link in loss.reads.links.items()}
+    links = {
+        name: _clipped(replace(link, fold=dialect.folds.get(name, link.fold)), dialect, loss.reads.names)
+        for name, link in loss.reads.links.items()
+    }
     if dialect.link:
         links = {dialect.link: links[dialect.link], **links}
     params = tuple(replace(one, default=dialect.params.get(one.name, one.default)) for one in loss.params)
