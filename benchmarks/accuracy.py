@@ -8,10 +8,11 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import importlib.util
+import json
 import math
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 import accuracy as measure  # noqa: E402
 
 from losscli.loss import catalogue, get  # noqa: E402
+from losscli.verifier.points import cases  # noqa: E402
 
 MARKS = ("<!-- accuracy:begin -->", "<!-- accuracy:end -->")
 Data = Mapping[str, np.ndarray[Any, Any]]
@@ -166,13 +168,28 @@ def installed() -> dict[str, str]:
 def ours(name: str, seeds: int) -> dict[str, float]:
     """The worst error of each kind of number of a loss."""
     found = dict.fromkeys(measure.KINDS, 0.0)
+    loss = get(name)
+    kinds = [kind for kind in measure.KINDS if kind != "hessian" or measure.curved(loss)]
     for seed in range(seeds):
         for scale in measure.SCALES:
             # Saturated softmax costs the formula thousands of digits for every slope: fewer entries there.
             rows, width = (4, 2) if scale < 30 else (2, 1)
-            for made in measure.draws(get(name), scale, seed, rows=rows):
-                measure.worst(made, measure.KINDS, found, width=width)
+            for made in measure.draws(loss, scale, seed, rows=rows):
+                measure.worst(made, kinds, found, width=width)
+        bound = loss.bind(**measure.parameters(loss, seed))
+        for link in loss.reads.links:
+            for case in cases(bound, link, seed, ["saturation"]):
+                count = len(next(iter(case.data.values())))
+                some = [int(row) for row in np.unique(np.linspace(0, count - 1, 6).astype(int))]
+                measure.worst(
+                    measure.Draw(bound, case.data, case.how), ["value", "gradient"], found, rows=some, width=1
+                )
     return found
+
+
+def row_of(name: str, seeds: int) -> tuple[dict[str, float], dict[str, float | None]]:
+    """A loss's own worst errors, and those of the libraries that are here."""
+    return ours(name, seeds), {library: theirs(name, library, seeds) for library in installed()}
 
 
 def theirs(name: str, library: str, seeds: int) -> float | None:
@@ -209,19 +226,29 @@ def _shown(error: float) -> str:
     return "∞" if math.isinf(error) else f"{error:.1f}" if error < 100 else f"{error:.0e}"
 
 
-def table(seeds: int, workers: int) -> str:
-    """The table in Markdown, with what it means."""
-    libraries, losses = installed(), list(catalogue())
+def rows_of(names: Sequence[str], seeds: int, workers: int, kept: Path | None) -> dict[str, Any]:
+    """What is known of each loss; what ``kept`` holds is not measured again, and what is measured goes there."""
+    known = json.loads(kept.read_text()) if kept is not None and kept.exists() else {}
     with ProcessPoolExecutor(workers) as pool:
-        own = list(pool.map(ours, losses, [seeds] * len(losses)))
-    peers = {library: [theirs(name, library, seeds) for name in losses] for library in libraries}
+        todo = {pool.submit(row_of, name, seeds): name for name in names if name not in known}
+        for done in as_completed(todo):
+            known[todo[done]] = done.result()
+            print(f"{len(known)}/{len(names)} {todo[done]} {known[todo[done]]}", file=sys.stderr, flush=True)
+            if kept is not None:
+                kept.write_text(json.dumps(known))
+    return known
+
+
+def table(names: Sequence[str], known: Mapping[str, Any]) -> str:
+    """A table in Markdown of some losses."""
     heads = ["loss", "value", "gradient", "Hessian", "values of others"]
     lines = [" | ".join(heads), " | ".join(["---", *["---:"] * len(measure.KINDS), "---"])]
-    for at, name in enumerate(losses):
-        others = ((library, found[at]) for library, found in peers.items())
-        said = ", ".join(f"{library} {_shown(error)}" for library, error in others if error is not None)
-        lines.append(" | ".join([name, *(_shown(own[at][kind]) for kind in measure.KINDS), said]))
-    return "\n".join([*_about(libraries, seeds), "", *(f"| {line} |" for line in lines)])
+    for name in names:
+        own, others = known[name]
+        said = ", ".join(f"{library} {_shown(error)}" for library, error in others.items() if error is not None)
+        hessian = _shown(own["hessian"]) if measure.curved(get(name)) else "–"
+        lines.append(" | ".join([name, _shown(own["value"]), _shown(own["gradient"]), hessian, said]))
+    return "\n".join(f"| {line} |" for line in lines)
 
 
 def _about(libraries: Mapping[str, str], seeds: int) -> list[str]:
@@ -238,26 +265,28 @@ def _about(libraries: Mapping[str, str], seeds: int) -> list[str]:
     ]
 
 
-def write(text: str, readme: Path) -> None:
-    """Put the table between its marks, at the end of the file where there are none."""
-    page = readme.read_text(encoding="utf-8")
-    begin, end = MARKS
-    if begin not in page:
-        page = f"{page.rstrip()}\n\n## Accuracy\n\n{begin}\n{end}\n"
-    before, _, rest = page.partition(begin)
-    after = rest.partition(end)[2]
-    readme.write_text(f"{before}{begin}\n{text}\n{end}{after}", encoding="utf-8")
+def write(text: str, page: Path, marks: tuple[str, str] = MARKS) -> None:
+    """Put a text between its marks in a file."""
+    before, _, rest = page.read_text(encoding="utf-8").partition(marks[0])
+    after = rest.partition(marks[1])[2]
+    page.write_text(f"{before}{marks[0]}\n{text}\n{marks[1]}{after}", encoding="utf-8")
 
 
 def main(argv: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks accuracy", description=__doc__)
-    parser.add_argument("--write", action="store_true", help="replace the table in README.md")
+    parser.add_argument("--write", action="store_true", help="replace the tables in README.md and docs/accuracy.md")
     parser.add_argument(
         "--seeds", type=int, default=2, help="draws of parameters and data per scale; the first: defaults"
     )
     parser.add_argument("--workers", type=int, default=2, help="processes")
+    parser.add_argument("--only", help="losses, a,b,c")
+    parser.add_argument("--keep", type=Path, help="a JSON file of what is measured, to go on from")
     args = parser.parse_args(argv)
-    text = table(args.seeds, args.workers)
-    print(text)
+    names = args.only.split(",") if args.only else list(catalogue())
+    known = rows_of(names, args.seeds, args.workers, args.keep)
+    about = "\n".join(_about(installed(), args.seeds))
+    print(f"{about}\n\n{table(names, known)}")
     if args.write:
-        write(text, ROOT / "README.md")
+        write(f"{about}\n\n{table(names, known)}", ROOT / "docs" / "accuracy.md")
+        compared = [name for name in names if any(error is not None for error in known[name][1].values())]
+        write(f"{about}\n\n{table(compared, known)}", ROOT / "README.md")
