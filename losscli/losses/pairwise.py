@@ -156,7 +156,7 @@ def lambdarank(
     """Logistic loss in nats of pairs of a query, each weighed by how much NDCG changes if the two swap.
 
     Its slopes are LambdaMART's lambdas: the weights are held constant, as they jump where two documents change places.
-    Documents are ranked by score, the first of equal ones first. LightGBM's and XGBoost's numbers are these slopes.
+    Documents are ranked by score, the first of equal ones first. LightGBM's numbers are these slopes.
     """
     base = s if held is None else held
     order = in_order(-base, groups)

@@ -156,9 +156,7 @@ def xendcg(
     the seed at first, and u the bits 16 to 30 of x as a fraction.
     """
     u = _draws(objective_seed, int(groups.sizes.max()))[positions(groups)]
-    whole = np.floor(relevance)
-    power = np.exp2(whole)
-    weight = power * np.expm1((relevance - whole) * np.log(2.0)) + (power - u)
+    weight = gains(relevance, "exponential") + (1.0 - u)
 
     def exact(kind: Any, few: Groups, rows: Ints) -> Any:
         return _log_even_share(weight[rows].astype(kind), few)
