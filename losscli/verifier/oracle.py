@@ -90,6 +90,8 @@ class Oracle:
                 env[entry.name] = array[self._rows(unit)].tolist()
         if target is None:
             return [(1.0, env)]
+        if target.index is not None and self.table.groups is not None:
+            return [(1.0, {**env, "y": target.index[self._rows(unit)].tolist()})]
         if target.index is not None:
             classes = self.plan.classes
             label = int(target.index[unit])

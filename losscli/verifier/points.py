@@ -198,7 +198,7 @@ def _labels(bound: Bound, link: str, rng: np.random.Generator) -> list[Case]:
             if reads.soft:
                 hows += [(How(link=link, class_weight=weight, label_smoothing=0.1), {name: index})]
     if "labels" in reads.options:
-        hows += [(How(link=link, zero_one_labels=True), {"label": rng.integers(0, 2, ROWS)})]
+        hows += [(How(link=link, zero_one_labels=True), {"label": rng.integers(0, 2, plain["label"].shape)})]
     if "target" in reads.names and reads.domain("target", link) is inputs.PROBABILITY:
         hows += [(How(link=link), {"target": np.resize([0.0, 1.0, 0.25], plain["target"].shape)})]
     return [Case("labels", {**plain, **change}, how) for how, change in hows]
