@@ -99,7 +99,8 @@ def difference(ours: Any, theirs: Any) -> float:
     finite = np.isfinite(other)
     if not np.array_equal(mine[~finite], other[~finite], equal_nan=True):
         return math.inf
-    gap, size = (np.abs(x[finite]).max(initial=0.0) for x in (mine - np.where(finite, other, mine), other))
+    mine, other = mine[finite], other[finite]
+    gap, size = np.abs(mine - other).max(initial=0.0), np.abs(other).max(initial=0.0)
     return 0.0 if gap == 0.0 else float(gap / size) if size else math.inf
 
 
@@ -169,8 +170,8 @@ def row(peer: str, one: Comparison, theirs: Numbers, package: str, version: str)
 
 
 def to_json(value: Any) -> str:
-    """Arrays as nested lists, floats in their shortest form."""
-    return json.dumps(value, allow_nan=False, default=lambda x: x.tolist())
+    """Arrays as nested lists, floats in their shortest form; NaN and Infinity as Python reads them."""
+    return json.dumps(value, default=lambda x: x.tolist())
 
 
 def runs(peers: Iterable[str], seed: int) -> list[Run]:

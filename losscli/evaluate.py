@@ -83,7 +83,7 @@ def evaluate(
         **vars(outputs),
     )
     if part.kept == 0 or (reduction == "mean" and weight == 0.0):
-        return replace(result, value=_nothing(made, empty))
+        return replace(result, value=_nothing(result, empty))
     if len(part.total) > 1:
         # One value whatever the reduction: no row has a loss of its own.
         result = replace(result, per_sample=None)
@@ -217,16 +217,18 @@ def _pooled_value(work: Work, engine: Engine) -> float:
         return float(kernel.value(*map(np.float64, work.totals)))
 
 
-def _nothing(made: Plan, empty: str) -> float:
-    """The value when no row counts: refused, or NaN or zero when that was asked for."""
+def _nothing(result: Result, empty: str) -> float | Array:
+    """The value when no row counts: refused, or NaN or zero when that was asked for; each row's own is zero."""
     if empty == "error":
         raise DataError(
             "nothing-kept",
             "no row counts: all are masked, ignored or of weight zero",
-            place=Place(made.first.source.name),
+            place=Place(result.plan.first.source.name),
             hint="--empty nan or --empty zero gives such data a value",
         )
-    return math.nan if empty == "nan" else 0.0
+    if result.reduction == "none" and result.per_sample is not None:
+        return result.per_sample
+    return math.nan if empty == "nan" and result.reduction == "mean" else 0.0
 
 
 def _by_class(made: Plan, part: Part) -> tuple[ByClass, ...]:
