@@ -12,6 +12,8 @@ from losscli.families.plain import WEIGHTED
 from losscli.inputs import NON_NEGATIVE, REAL, Array, Domain, Fold, Input, Link, Signature
 
 POSITIVE = Domain("above 0", low=5e-324)
+# Powers between these are normal numbers, and so is what they make of any but the wildest size.
+_TAME = (1e-290, 1e290)
 
 
 @dataclass(frozen=True)
@@ -34,9 +36,13 @@ def log_rate(x: Array, target: Array) -> Fold:
     lean = x - np.log(target)
 
     def amount(size: Array | float, whole: float, part: float) -> Array:
-        # In two halves: what is large or small beyond floats may meet a size that brings it back.
+        power = np.exp((whole - part) * x)
+        tame = (power > _TAME[0]) & (power < _TAME[1])
+        if tame.all():
+            return np.asarray(size * power)
+        # In two halves: what is small or large beyond floats may meet a size that brings it back.
         half = np.exp((whole - part) / 2.0 * x)
-        return np.asarray(size * half * half)
+        return np.where(tame, size * power, size * half * half)
 
     rate = np.exp(x)
     ratio = np.where(lean >= 0.0, amount(target, 0.0, 1.0), rate / target)
