@@ -171,7 +171,8 @@ def _agreed(a: Any, b: Any, digits: int, believed: bool) -> Any:
     if _same(a, b, digits) and (believed or mp_context().isnormal(b)):
         return +b
     # Noise is 10**-digits, and the digits have grown fourfold; a true 1e-450 that came to light has not fallen so.
-    return mp_context().zero if believed and abs(a) < 1e-10 and abs(b) <= a * a else None
+    noise = max(abs(a) ** 2, mp_context().mpf(10) ** -_BELIEVED)
+    return mp_context().zero if believed and abs(a) < 1e-10 and abs(b) <= noise else None
 
 
 def _same(a: Any, b: Any, digits: int) -> bool:

@@ -304,6 +304,12 @@ def test_slope_in_one_of_two_inputs(x, y):
     assert near(program.slope(env, "v", (0,)), mpf(x) * mpf(x), 15)
 
 
+def test_noise_after_an_exact_zero_is_zero():
+    # Exactly 0 at 1600 digits by chance of rounding, and noise at 6400.
+    runs = iter([mpf("1e-60"), mpf("-1e-110"), mpf("1e-420"), mpf(0), mpf("1e-6404")])
+    assert settle(lambda: next(runs), 40) == 0
+
+
 def test_settle_needs_two_runs_that_agree():
     runs = []
 
