@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from losscli import __version__
@@ -13,8 +13,9 @@ from losscli.errors import LosscliError
 if TYPE_CHECKING:
     import numpy as np
 
+    from losscli.files.source import Source
     from losscli.loss import Loss
-    from losscli.results import Result
+    from losscli.results import Result, Spoken
 
 
 def strict(value: Any) -> Any:
@@ -57,15 +58,7 @@ def compute_document(result: Result, saved: Mapping[str, str], extra: Mapping[st
     content: dict[str, Any] = {
         "loss": bound.loss.name,
         "params": dict(bound.params),
-        "inputs": [
-            {
-                "name": name,
-                "source": column.source.name,
-                "shape": list(column.source.shape),
-                "dtype": str(column.source.dtype),
-            }
-            for name, column in plan.columns.items()
-        ],
+        "inputs": _inputs({name: column.source for name, column in plan.columns.items()}),
         "reduction": result.reduction,
         "value": result.value,
         "rows": result.rows,
@@ -94,6 +87,28 @@ def compute_document(result: Result, saved: Mapping[str, str], extra: Mapping[st
             for entry in result.by_class
         ]
     return document("compute", {**content, **extra})
+
+
+def _inputs(sources: Mapping[str, Source]) -> list[dict[str, Any]]:
+    return [
+        {"name": name, "source": source.name, "shape": list(source.shape), "dtype": str(source.dtype)}
+        for name, source in sources.items()
+    ]
+
+
+def dialects_document(
+    loss: Loss, params: Mapping[str, Any], sources: Mapping[str, Source], reduction: str, found: Sequence[Spoken]
+) -> str:
+    """The JSON of losscli dialects; ``params`` are those given, and the first of ``found`` is the exact form."""
+    made = []
+    for one in found:
+        apart = one.beside(found[0].value)
+        error = None if one.error is None else {"code": one.error.code, "message": one.error.message}
+        entry: dict[str, Any] = {"peer": one.peer, "call": one.call, "value": one.value}
+        entry |= {"difference": apart and apart[0], "relative": apart and apart[1], "why": one.why, "error": error}
+        made.append(entry)
+    content = {"loss": loss.name, "params": dict(params), "inputs": _inputs(sources), "reduction": reduction}
+    return document("dialects", {**content, "dialects": made})
 
 
 def _slope(kind: str, wrt: str, values: np.ndarray[Any, Any], saved: Mapping[str, str]) -> dict[str, Any]:
@@ -169,6 +184,7 @@ def _top(result: Result) -> list[dict[str, Any]]:
 
 def loss_content(loss: Loss) -> dict[str, Any]:
     """One loss as JSON content."""
+    from losscli.dialects import dialects_of
     from losscli.families.linear import linear
 
     reads = loss.reads
@@ -210,4 +226,7 @@ def loss_content(loss: Loss) -> dict[str, Any]:
         "frozen": loss.frozen.what if loss.frozen else None,
         "sources": list(loss.sources),
         "peers": list(loss.peers),
+        "dialects": [
+            {"peer": peer, "call": dialect.call, "why": dialect.why} for peer, dialect in dialects_of(loss).items()
+        ],
     }

@@ -16,14 +16,18 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from losscli.dialects import dialects_of
 from losscli.documents import columns_of, label_of, largest_of, norm_of, place_of
+from losscli.files.source import Source
 from losscli.loss import Loss
-from losscli.results import Result
+from losscli.results import Result, Spoken
 
 # Wide enough for any table of ours: a pipe has no width, and a number must never be cut.
 _PIPE_WIDTH = 10_000
 # Larger than this a table of every number helps nobody; a file does.
 _SHOWN = 100_000
+# As many numbers as a person looks through.
+_PAGE = 1_000
 
 Values = np.ndarray[Any, Any]
 
@@ -64,7 +68,9 @@ def table(
     """A plain table: the first ``left`` columns flush left, numbers flush right and never cut; ``text`` may wrap."""
     made = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for at, name in enumerate(columns):
-        made.add_column(name, justify="left" if at < left else "right", no_wrap=at not in text, overflow="fold")
+        made.add_column(
+            name, justify="left" if at < left or at in text else "right", no_wrap=at not in text, overflow="fold"
+        )
     for row in rows:
         made.add_row(*(Text(cell if isinstance(cell, str) else number(cell)) for cell in row))
     return Group(Text("\n" + title, style="bold"), made) if title else made
@@ -110,6 +116,21 @@ def compute_tables(result: Result, saved: Mapping[str, str]) -> list[RenderableT
     ):
         if values is not None and _is_shown(values, key, saved):
             parts.append(_values_table(values, title, "row", columns_of(result, wrt)))
+    return parts
+
+
+def apply_tables(function: str, source: Source, value: Values, jacobian: Values | None) -> list[RenderableType]:
+    """The tables of losscli apply: the first numbers, and how many there are."""
+    facts_of = [("input", f"{source.name}  {' x '.join(map(str, source.shape)) or 'one number'}")]
+    parts: list[RenderableType] = [facts(facts_of, title=function)]
+    for title, values in ((function, value), ("Jacobian", jacobian)):
+        if values is not None:
+            width = math.prod(values.shape[1:]) if values.ndim > 1 else 1
+            some = values if values.ndim < 1 else values[: max(1, _PAGE // max(1, width))]
+            left = (
+                "" if values.ndim < 1 or len(some) == len(values) else f", the first {len(some)} of {len(values)} rows"
+            )
+            parts.append(_values_table(some, title + left, "row"))
     return parts
 
 
@@ -220,6 +241,20 @@ def check_tables(headline: str, about: Mapping[str, Any]) -> list[RenderableType
     return [*parts, table(columns, worst)]
 
 
+def dialects_tables(loss: Loss, reduction: str, found: Sequence[Spoken]) -> list[RenderableType]:
+    """What each library returns, the exact form first, and how it is called there."""
+    rows = []
+    for one in found:
+        apart = one.beside(found[0].value)
+        shown = ("", "") if apart is None else tuple("0" if gap == 0.0 else f"{gap:+.3g}" for gap in apart)
+        value = repr(one.value) if one.error is None else one.error.code
+        rows.append((one.peer, value, *shown, one.why if one.error is None else one.error.message))
+    columns = ("like", reduction, "difference", "relative", "why")
+    calls = [(one.peer, one.call) for one in found if one.call]
+    parts = [Text(loss.name, style="bold"), table(columns, rows, text=(4,))]
+    return [*parts, facts(calls, title="\ncalls")] if calls else parts
+
+
 def list_tables(losses: Iterable[Loss]) -> list[RenderableType]:
     """The catalogue as a table."""
     rows = [(loss.name, ", ".join(loss.aliases), loss.reads.name, loss.summary) for loss in losses]
@@ -265,6 +300,10 @@ def show_tables(loss: Loss) -> list[RenderableType]:
     rows.append(("options", ", ".join(f"--{name}" for name in sorted(reads.options)) or "none"))
     rows.extend(("source", text) for text in loss.sources)
     rows.append(("peers", ", ".join(loss.peers)))
+    rows.extend(
+        (f"like {peer}", dialect.call + (f": {dialect.why}" if dialect.why else ""))
+        for peer, dialect in dialects_of(loss).items()
+    )
     notes = [Text("\n" + loss.notes)] if loss.notes else []
     return [facts(rows, title=" / ".join((loss.name, *loss.aliases))), *notes]
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
+from losscli.errors import LosscliError
 from losscli.inputs import Array
 from losscli.loss import Bound
 from losscli.plan import Plan
@@ -72,3 +74,21 @@ class Result:
     by_class: tuple[ByClass, ...] = ()
     wants: Wants = field(default_factory=Wants)
     penalty: Penalty = field(default_factory=Penalty)
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """What a library would return: its value, or what keeps it from one; how it is called, and what differs."""
+
+    peer: str
+    call: str
+    why: str
+    value: float | None = None
+    error: LosscliError | None = None
+
+    def beside(self, exact: float | None) -> tuple[float, float] | None:
+        """Its difference from the exact value, and that relative to it; None where there is none."""
+        if self.value is None or exact is None:
+            return None
+        apart = 0.0 if self.value == exact else self.value - exact
+        return apart, 0.0 if apart == 0.0 else apart / abs(exact) if exact else math.copysign(math.inf, apart)

@@ -92,10 +92,11 @@ def losses_of(words: Sequence[str]) -> dict[str, Loss]:
     if not words or words[0].startswith("-"):
         return dict(catalogue())
     loss = get(words[0])
-    if "--linear" in words:
-        loss = loss.linear
     peer = _value_of("--like", words)
-    return {words[0]: like(loss, peer) if peer else loss}
+    if peer:
+        # A dialect is one of scores: before the head that makes them.
+        loss = like(loss, peer)
+    return {words[0]: loss.linear if "--linear" in words else loss}
 
 
 def _value_of(option: str, words: Sequence[str]) -> str:

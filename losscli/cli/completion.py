@@ -17,7 +17,7 @@ from losscli.cli.program import NAME, program
 from losscli.errors import UsageError
 
 _LOSSES = Path(__file__).parent.parent / "losses"
-_TAKE_A_LOSS = ("compute", "gradcheck", "show", "sample")
+_TAKE_A_LOSS = ("compute", "gradcheck", "dialects", "show", "sample")
 
 
 class Completing(TyperGroup):
