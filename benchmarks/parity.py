@@ -188,7 +188,7 @@ def table(found: Iterable[Run]) -> str:
     lines.append(f"{'loss':<28} {'like':<10} {heads[0]:>8}" + "".join(f" {head:>15}" for head in heads[1:]))
     for one in found:
         if not one.version:
-            lines.append(f"{'-':<28} {one.peer:<10} not installed")
+            lines.append(f"{'-':<28} {one.peer:<10} not installed, or nothing to compare")
         for loss, tally in sorted(one.tallies.items()):
             cells = [shown(tally.worst.get(kind)) for kind in KINDS]
             note = "" if tally.bar <= BAR else f"  (may be {tally.bar:g})"
