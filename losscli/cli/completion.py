@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,7 +16,7 @@ from losscli.cli.options import SETTINGS
 from losscli.cli.program import NAME, program
 from losscli.errors import UsageError
 
-_LOSSES = Path(__file__).parent.parent / "losses"
+_PACKAGE = Path(__file__).parent.parent
 _TAKE_A_LOSS = ("compute", "gradcheck", "dialects", "show", "sample")
 
 
@@ -25,8 +25,8 @@ class Completing(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The name of the verb that was typed, the verb, and the words that follow it."""
-        if len(args) == 1 and args[0] in _TAKE_A_LOSS:
-            return args[0], _awaiting_a_loss(), []
+        if len(args) == 1 and args[0] in (*_TAKE_A_LOSS, "apply"):
+            return args[0], _awaiting(_function if args[0] == "apply" else _loss), []
         try:
             app, words = program(args)
         except UsageError:
@@ -46,28 +46,40 @@ def answer() -> object:
     return app(args=[], prog_name=NAME, standalone_mode=False)
 
 
-def _awaiting_a_loss() -> Any:
-    """A verb without its loss."""
+def _awaiting(body: Any) -> Any:
+    """A verb without its loss or function."""
     app = typer.Typer(add_completion=False)
-    app.command(context_settings=SETTINGS)(_verb)
+    app.command(context_settings=SETTINGS)(body)
     return get_command(app)
 
 
-def _offered(incomplete: str) -> list[tuple[str, str]]:
-    """The losses that a word may become, with their definitions; aliases once the word has begun."""
-    found = sorted(_losses())
+def _offered(paths: Iterable[Path], incomplete: str) -> list[tuple[str, str]]:
+    """The entries that a word may become, with their definitions; aliases once the word has begun."""
+    found = sorted(_entries(paths))
     names = [(name, summary) for name, _, summary in found]
     aliases = [(alias, summary) for _, others, summary in found for alias in others]
     return names + aliases if incomplete else names
 
 
-def _verb(loss: Annotated[str, typer.Argument(autocompletion=_offered)]) -> None:
+def _offered_losses(incomplete: str) -> list[tuple[str, str]]:
+    return _offered((_PACKAGE / "losses").glob("*.py"), incomplete)
+
+
+def _offered_functions(incomplete: str) -> list[tuple[str, str]]:
+    return [*_offered([_PACKAGE / "functions.py"], incomplete), ("one-hot", "Indicators of class indices.")]
+
+
+def _loss(loss: Annotated[str, typer.Argument(autocompletion=_offered_losses)]) -> None:
     """What is known of a verb before its loss is named."""
 
 
-def _losses() -> Iterator[tuple[str, tuple[str, ...], str]]:
-    """The name, aliases and definition of every loss."""
-    for path in _LOSSES.glob("*.py"):
+def _function(function: Annotated[str, typer.Argument(autocompletion=_offered_functions)]) -> None:
+    """What is known of a verb before its function is named."""
+
+
+def _entries(paths: Iterable[Path]) -> Iterator[tuple[str, tuple[str, ...], str]]:
+    """The name, aliases and definition of every loss, or function, that some modules enter."""
+    for path in paths:
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             if isinstance(node, ast.FunctionDef):
                 for entry in filter(_enters, node.decorator_list):
@@ -76,8 +88,9 @@ def _losses() -> Iterator[tuple[str, tuple[str, ...], str]]:
 
 
 def _enters(decorator: ast.expr) -> bool:
-    """Whether a decorator is ``@loss(...)``."""
-    return isinstance(decorator, ast.Call) and isinstance(decorator.func, ast.Name) and decorator.func.id == "loss"
+    """Whether a decorator is ``@loss(...)`` or ``@function(...)``."""
+    named = isinstance(decorator, ast.Call) and isinstance(decorator.func, ast.Name)
+    return named and decorator.func.id in ("loss", "function")  # type: ignore[attr-defined]
 
 
 def _aliases(entry: Any) -> tuple[str, ...]:

@@ -18,6 +18,8 @@ WAYS_OUT = {
     "wrt-labels": "give the labels as probabilities, one column per class",
     "by-class": "leave --by-class out",
     "dialect-unknown": "'losscli show LOSS' lists its dialects",
+    "function-unknown": "losscli apply --help lists the functions",
+    "jacobian-none": "leave --jacobian out",
     "linear": "losscli show LOSS tells what a loss reads",
     "penalty": "--reduction mean or sum",
     "hessian-none": "leave --hess out",

@@ -69,6 +69,11 @@ def sparsemax(z: Array, t: Array) -> Rows:
     return view.rows(t, view.deviation(t) ** 2 / 2.0)
 
 
+def predicted(z: Array) -> Array:
+    """The sparsemax of each row of scores, (M, C)."""
+    return _sparsemax(z).p
+
+
 def _sparsemax(z: Array) -> _Peak:
     top = z.max(axis=1, keepdims=True)
     d = z - top
