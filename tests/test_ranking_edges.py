@@ -12,7 +12,7 @@ import pytest
 from losscli.errors import DataError
 from losscli.evaluate import evaluate
 from losscli.loss import get
-from losscli.losses.ranking import _draws
+from losscli.losses.ranking import draws
 from losscli.results import Result, Wants
 
 RANKINGS = ("ranknet", "lambdarank", "xendcg", "listnet", "listmle", "approx-ndcg")
@@ -100,7 +100,7 @@ def test_the_random_numbers_are_those_of_lightgbms_generator(seed: int) -> None:
     for _ in range(500):
         x = (214013 * x + 2531011) % 2**32
         expected.append((x // 2**16 % 2**15) / 2**15)
-    assert _draws(seed, 500).tolist() == expected
+    assert draws(seed, 500).tolist() == expected
 
 
 @pytest.mark.parametrize("name", RANKINGS)

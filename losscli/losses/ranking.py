@@ -120,7 +120,7 @@ def listnet(s: Array, relevance: Array, groups: Groups) -> Batch:
     return _cross_entropy(s, np.exp(-_gap(relevance, groups)), groups, exact)
 
 
-def _draws(seed: int, count: int) -> Array:
+def draws(seed: int, count: int) -> Array:
     """The first numbers from [0, 1) of x ← 214013 x + 2531011 modulo 2^32, of which bits 16 to 30 are read."""
     powers = np.multiply.accumulate(np.full(count, 214013, dtype=np.uint32), dtype=np.uint32)
     below = np.cumsum(np.concatenate([np.ones(1, dtype=np.uint32), powers[:-1]]), dtype=np.uint32)
@@ -155,7 +155,7 @@ def xendcg(
     The i-th document of every query has the i-th draw of LightGBM's generator: x ← 214013 x + 2531011 modulo 2^32, x
     the seed at first, and u the bits 16 to 30 of x as a fraction.
     """
-    u = _draws(objective_seed, int(groups.sizes.max()))[positions(groups)]
+    u = draws(objective_seed, int(groups.sizes.max()))[positions(groups)]
     weight = gains(relevance, "exponential") + (1.0 - u)
 
     def exact(kind: Any, few: Groups, rows: Ints) -> Any:
