@@ -64,6 +64,7 @@ def beginning(prefix):
         ("losscli show h", beginning("h")),
         ("losscli compute cross-", beginning("cross-")),
         ("losscli compute focal --ga", ["--gamma"]),
+        ("losscli apply sof", ["softmax", "softplus"]),
     ],
 )
 def test_words(shell, line, words):
