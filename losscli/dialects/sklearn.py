@@ -28,7 +28,11 @@ DIALECTS: Mapping[str, Dialect] = {
         folds={"probs": kernels.binary_probs},
     ),
     "binary-zero-one": Dialect("sklearn.metrics.zero_one_loss(target, p > 0.5, sample_weight=sample_weight)"),
-    "bray-curtis": Dialect(_distance("braycurtis")),
+    "bray-curtis": Dialect(
+        _distance("braycurtis"),
+        "divides by the sum of |x| and of |y|, not by that of |x + y|: at most 1",
+        kernel=kernels.bray_curtis,
+    ),
     "brier": Dialect(
         'sklearn.metrics.brier_score_loss(labels, p, labels=range(C), scale_by_half="auto")',
         "half of it where there are two classes",

@@ -14,6 +14,7 @@ from losscli.inputs import Array, Fold, Target
 from losscli.loss import Pooled, Rows, Slope, get
 from losscli.losses import rates, regression
 from losscli.losses.multiclass import brier as exact_brier
+from losscli.stable import over
 
 EPS = 2.0**-52
 
@@ -127,6 +128,24 @@ def cosine(x: Array, y: Array) -> Rows:
     assert isinstance(plain, Rows)
     zeros = (x == 0.0).all(axis=1).astype(np.intp) + (y == 0.0).all(axis=1)
     return replace(plain, value=np.where(zeros > 0, 1.0 - zeros / 2.0, plain.value))
+
+
+def bray_curtis(x: Array, y: Array) -> Rows:
+    """Differences over sizes."""
+    d, total = x - y, (np.abs(x) + np.abs(y)).sum(axis=1, keepdims=True)
+    apart = np.abs(d).sum(axis=1, keepdims=True)
+
+    def slope(sign: Array, z: Array) -> Array:
+        return over(sign - np.sign(z) * over(apart, total), total)
+
+    def curve(sign: Array, z: Array) -> Array:
+        return -2.0 * np.sign(z) * over(slope(sign, z), total)
+
+    return Rows(
+        over(apart, total)[:, 0],
+        lambda: (slope(np.sign(d), x), slope(-np.sign(d), y)),
+        lambda: (curve(np.sign(d), x), curve(-np.sign(d), y)),
+    )
 
 
 def correlation(x: Array, y: Array) -> Rows:
