@@ -14,6 +14,7 @@ import numpy as np
 
 from benchmarks import timing
 from benchmarks.cases import CASES, SMALL, Case, Data
+from benchmarks.more_cases import MORE
 from losscli import evaluate, get
 from losscli.engines import engine
 from losscli.plan import How
@@ -124,10 +125,11 @@ TABLES = {
 def main(argv: list[str]) -> None:
     parser = timing.arguments("speed", __doc__, runs=9)
     parser.add_argument("--write", action="store_true", help="replace the tables in README.md")
+    parser.add_argument("--more", action="store_true", help="the other losses that PyTorch offers; docs/speed.md")
     parser.add_argument("--only", default="", metavar="LOSS,...", help="these losses alone")
     args = parser.parse_args(argv)
     timing.pin()
-    chosen = [case for case in CASES if not args.only or case.loss in args.only.split(",")]
+    chosen = [case for case in (MORE if args.more else CASES) if not args.only or case.loss in args.only.split(",")]
     rows = [measure(case, args.quick, args.runs) for case in chosen]
     about = (
         f"Medians (shortest–longest) of {args.runs} runs in turn on the same float32 arrays, on "
@@ -136,10 +138,10 @@ def main(argv: list[str]) -> None:
     )
     parts = [f"{text}\n\n{timing.markdown(heads, [row[work] for row in rows], 2)}" for work, (text, heads) in
              TABLES.items()]  # fmt: skip
-    if not args.only:
+    if not (args.only or args.more):
         heads = ["loss", "losscli, ms", "others take"]
         parts.append(f"1,000 × 10 float64.\n\n{timing.markdown(heads, small(args.runs))}")
     text = "\n\n".join([about, *parts])
     print(text)
     if args.write:
-        timing.write("speed", text, after="accuracy")
+        timing.write("speed", text, after="accuracy", page="docs/speed.md" if args.more else "README.md")

@@ -183,9 +183,9 @@ def markdown(heads: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1)
     return "\n".join(f"| {' | '.join(line)} |" for line in [heads, rules, *rows])
 
 
-def write(name: str, text: str, *, after: str) -> None:
-    """Put text between the marks of a name in README.md; in a new section behind another one's marks if need be."""
-    path = ROOT / "README.md"
+def write(name: str, text: str, *, after: str, page: str = "README.md") -> None:
+    """Put text between the marks of a name in a page; in a new section behind another one's marks if need be."""
+    path = ROOT / page
     page = path.read_text(encoding="utf-8")
     begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
     if begin not in page:
