@@ -263,7 +263,7 @@ def _refuse(domain: Domain, name: str, block: Array, place: Callable[..., Place]
     bad = domain.bad_rows(block)
     row = tuple(int(i) for i in np.unravel_index(int(np.argmax(bad)), bad.shape))
     if domain.breaks is not None:
-        given = ", ".join(f"{number:g}" for number in block[row])
+        given = ", ".join(f"{number:g}" for number in np.atleast_1d(block[row]))
         raise DataError("domain", f"{name} must be {domain.text}, not {given}", place=place(*row))
     fault = f"sum to {float(domain.row_sums(block[row])):.6g}" if domain.sums else "are all -inf"
     raise DataError("domain", f"{name} must be {domain.text}; those of this row {fault}", place=place(*row))

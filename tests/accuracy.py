@@ -23,6 +23,7 @@ import mpmath
 import numpy as np
 from plain import PLAIN
 
+from losscli.errors import UsageError
 from losscli.evaluate import as_source, evaluate
 from losscli.formula import Program
 from losscli.inputs import LABEL, Domain
@@ -88,6 +89,18 @@ def _parameter(entry: Parameter, rng: np.random.Generator) -> Any:
         # Both below and above 1, whose powers and products hide mistakes.
         return float((low or 0.0) + rng.lognormal(sigma=0.7))
     return float(rng.uniform(low, high))
+
+
+def curved(loss: Loss) -> tuple[str, ...]:
+    """The inputs by which a loss has a diagonal Hessian; by the others it is refused."""
+    data, found = draw(loss.reads, rng_of(loss.name)), []
+    for name in loss.reads.differentiable:
+        try:
+            evaluate(loss.bind(), data, wants=Wants(hess=name))
+            found.append(name)
+        except UsageError as error:
+            assert error.code == "hessian-none"
+    return tuple(found)
 
 
 @dataclass(frozen=True)
@@ -309,7 +322,7 @@ def entries(
                 yield Entry("value", "", (unit,), float(values[unit]), truth, _later(witness, truth, unit))
     for name in bound.loss.reads.differentiable:
         for order, kind in ((1, "gradient"), (2, "hessian")):
-            if kind in kinds:
+            if kind in kinds and (order == 1 or name in curved(bound.loss)):
                 wants = Wants(grad=name) if order == 1 else Wants(hess=name)
                 result = evaluate(
                     bound, made.data, how=made.how, sample_weight=made.sample_weight, reduction="none", wants=wants

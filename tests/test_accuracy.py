@@ -9,7 +9,7 @@ from typing import Any
 import mpmath
 import numpy as np
 import pytest
-from accuracy import BOUND, SCALES, Draw, Entry, Witness, check, draws, parameters
+from accuracy import BOUND, SCALES, Draw, Entry, Witness, check, curved, draws, parameters
 
 from losscli.evaluate import evaluate
 from losscli.inputs import Array, Fold, Partials, Signature, Target
@@ -48,7 +48,8 @@ def test_the_value_is_the_formula_and_the_gradient_its_derivative(entry: Loss, s
 def test_the_hessian_is_the_second_derivative(entry: Loss, scale: float) -> None:
     made = list(sampled(entry, scale, rows=6))
     rows = [SCALES.index(scale)]
-    assert sum(check(one, ["hessian"], rows=rows, width=1) for one in (made[0], made[-1])) >= 2
+    least = 2 if curved(entry) else 0
+    assert sum(check(one, ["hessian"], rows=rows, width=1) for one in (made[0], made[-1])) >= least
 
 
 @dataclass(frozen=True)
@@ -112,11 +113,10 @@ def beside(loss: Loss, seed: int) -> Iterator[Beside]:
                     yield Beside(Draw(bound, case.data, case.how), name, index, float(slopes[index]))
 
 
-# Their kinks lie on no float of these draws, or are jumps of the value, of which one sees the sides only.
+# Their kinks lie on no float of these draws.
 SELDOM = (
-    *("multi-margin", "multilabel-margin", "ramp", "asymmetric", "cosine"),
-    *("correlation", "hamming", "canberra", "bray-curtis"),
-    *("zero-one", "zero-one-margin", "zero-one-tolerance", "binary-zero-one", "gaussian-nll"),
+    *("multi-margin", "multilabel-margin", "ramp", "hinge-embedding"),
+    *("asymmetric", "gaussian-nll", "l-softmax", "lovasz-softmax", "mmd"),
 )
 
 
@@ -134,8 +134,8 @@ def test_the_gradient_on_a_kink_lies_between_the_slopes_of_its_sides(entry: Loss
             sides += one.around(rng)
         assert one.within(sides), f"{one} is not between {[mpmath.nstr(x, 17) for x in sides]}"
         jumps += max(sides) - min(sides) > 1e-6 * max(map(abs, sides))
-    # What is declared is a kink: somewhere the two sides differ.
-    assert jumps or entry.kinks is None or entry.name in SELDOM
+    # What is declared is a kink: somewhere the two sides differ. Of a jump of the value one sees the sides only.
+    assert jumps or entry.kinks is None or entry.kinks.jump or entry.name in SELDOM
 
 
 # Planted faults: each wraps a right kernel or fold, and the check of the catalogue must go red.

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from accuracy import Witness, draws, parameters, rng_of
+from accuracy import Witness, curved, draws, parameters, rng_of
 
 from losscli import plan as planning
 from losscli.engines import Engine, serial, threads
 from losscli.evaluate import evaluate
+from losscli.inputs import IDENTITY
 from losscli.loss import Loss
 from losscli.plan import How
 from losscli.results import Result, Wants
@@ -34,14 +35,14 @@ def data_of(loss: Loss, link: str, rows: int = ROWS) -> Data:
 
 
 def results(loss: Loss, data: Data, link: str, engine: Engine = serial, reduction: Any = "mean") -> list[Result]:
-    bound = loss.bind(**parameters(loss, 1))
+    bound, second = loss.bind(**parameters(loss, 1)), curved(loss)
     return [
         evaluate(
             bound,
             data,
             how=How(link=link),
             reduction=reduction,
-            wants=Wants(grad=name, hess=name, per_sample=not is_pooled(loss)),
+            wants=Wants(grad=name, hess=name if name in second else "", per_sample=not is_pooled(loss)),
             engine=engine,
         )
         for name in loss.reads.differentiable
@@ -57,6 +58,11 @@ def is_pooled(loss: Loss) -> bool:
     return Witness(next(draws(loss, 1.0, 0))).oracle.pooled
 
 
+def is_one_batch(loss: Loss) -> bool:
+    """Whether all rows need each other, so that there is one block of them."""
+    return loss.reads.layout == "groups" and all(one.domain is not IDENTITY for one in loss.reads.inputs)
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 def test_engine_threads_and_order_change_no_bit(entry: Loss, engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # Many blocks of few rows, the last one shorter.
@@ -65,7 +71,7 @@ def test_engine_threads_and_order_change_no_bit(entry: Loss, engine: str, monkey
         data = data_of(entry, link)
         alone, other = results(entry, data, link), results(entry, data, link, ENGINES[engine])
         assert [bits(one) for one in alone] == [bits(one) for one in other]
-        assert len(alone[0].plan.spans()) > 2
+        assert len(alone[0].plan.spans()) > 2 or is_one_batch(entry)
 
 
 @pytest.mark.parametrize(("rows", "classes"), [(1, 4), (2, 4), (7, 4), (32, 4), (1, 12), (7, 12), (1, 40), (5, 40)])
@@ -78,7 +84,7 @@ def test_rows_do_not_depend_on_the_block_they_are_in(
             patch.setattr(planning, "_BLOCK_BYTES", 8 * data[entry.reads.names[0]][:1].size * rows)
             small = results(entry, data, link, reduction="sum")
         for a, b in zip(results(entry, data, link, reduction="sum"), small, strict=True):
-            assert len(b.plan.spans()) > len(a.plan.spans())
+            assert len(b.plan.spans()) > len(a.plan.spans()) or is_one_batch(entry)
             if is_pooled(entry):
                 # A pooled loss's slopes hold its totals, whose last bit is the blocks' own.
                 np.testing.assert_allclose(a.gradient, b.gradient, rtol=0, atol=2**-50 * np.abs(a.gradient).max())

@@ -1,4 +1,4 @@
-"""Losses of embeddings: pairs and triplets of vectors, shape (M, D)."""
+"""Losses of embeddings: pairs and triplets of vectors, shape (M, D), and what their distances and scores are."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from typing import Annotated, Any
 
 import numpy as np
 
+from losscli.families.embedding import COMPARISONS, DISTANCES, LABELLED_PAIRS, SIGNED_PAIRS, Turn
 from losscli.families.vectors import TRIPLETS
 from losscli.inputs import Bools
 from losscli.loss import Kinks, Param, Rows, loss
-from losscli.stable import Array, along, norm, others, over
+from losscli.stable import Array, along, norm, others, over, unit
 
 
 def _norm_slope(d: Array, size: Array, p: float) -> Array:
@@ -86,3 +87,122 @@ def triplet(
         return pull - push * ~swapped, pull - push * swapped, -push
 
     return Rows(np.maximum(0.0, short)[:, 0], grad, hess)
+
+
+def _met(d: Array) -> Bools:
+    return np.asarray((d == 0.0).all(axis=1))
+
+
+@loss(
+    aliases=("contrastive-margin",),
+    reads=LABELLED_PAIRS,
+    formula="sum((xi - yi)**2 for xi, yi in zip(x, y))/2 if label == 1"
+    " else max(0, margin - sqrt(sum((xi - yi)**2 for xi, yi in zip(x, y))))**2/2",
+    kinks=Kinks("a pair that does not belong together coincides", piece=lambda d, label, **_: _met(d) & (label == 0)),
+    sources=("Hadsell, Chopra & LeCun (2006), doi:10.1109/CVPR.2006.100, eq. 4 (its Y is 1 - label)",),
+    peers=(
+        "sentence-transformers ContrastiveLoss (Euclidean distance)",
+        "PML ContrastiveLoss (not squared, no 1/2; unit vectors)",
+        "tensorflow-addons contrastive_loss (of a distance, no 1/2)",
+    ),
+)
+def contrastive(
+    d: Array,
+    label: Array,
+    *,
+    margin: Annotated[float, Param("how far apart others should be", above=0)] = 1.0,
+) -> Rows:
+    """Half the squared distance of a pair that belongs together; of another, half its squared shortfall of a margin.
+
+    Where a pair that does not belong together coincides, the slope is taken as 0.
+    """
+    size, alike = norm(d), label[:, None] == 1.0
+    short = np.maximum(0.0, margin - size)
+    value = np.where(alike, size, short)
+
+    def hess() -> Array:
+        u = unit(d)
+        # Of two vectors that coincide the curvature is taken as 0, as the slope is.
+        apart = np.where(short > 0.0, u * u - over(short * others(u * u), size), 0.0)
+        return np.where(alike, 1.0, apart)
+
+    return Rows((value * value / 2.0)[:, 0], grad=lambda: np.where(alike, d, -short * unit(d)), hess=hess)
+
+
+def _beyond(turn: Turn, margin: float) -> Array:
+    return np.maximum(0.0, (turn.whole - margin) + turn.part)
+
+
+def _turns(turn: Turn, label: Array, *, margin: float) -> Any:
+    return np.stack([turn.defined, (label < 0.0) & (_beyond(turn, margin) > 0.0)], axis=1)
+
+
+@loss(
+    aliases=("cosine-embedding-margin",),
+    reads=SIGNED_PAIRS,
+    formula="1 - c if label == 1 else max(0, c - margin)",
+    kinks=Kinks("x = 0 or y = 0; the cosine of a pair that does not belong together is the margin", _turns, jump=True),
+    sources=("Collobert, Kavukcuoglu & Farabet (2011), Torch7, BigLearn, NIPS workshop (nn.CosineEmbeddingCriterion)",),
+    peers=("torch.nn.CosineEmbeddingLoss(margin) (with 1e-12 added to the squared lengths)",),
+)
+def cosine_embedding(
+    turn: Turn,
+    label: Array,
+    *,
+    margin: Annotated[float, Param("the cosine that others may have", at_least=-1, at_most=1)] = 0.0,
+) -> Rows:
+    """One minus the cosine of a pair that belongs together; of another, what its cosine exceeds a margin by.
+
+    A zero vector has the cosine 0 with every other, and no slope; at the margin the slope is taken as 0.
+    """
+    alike, beyond = label > 0.0, _beyond(turn, margin)
+    return Rows(
+        np.where(alike, (1.0 - turn.whole) - turn.part, beyond),
+        grad=lambda: np.where(alike, -1.0, np.sign(beyond)),
+        hess=lambda: np.zeros_like(label),
+    )
+
+
+@loss(
+    aliases=("hinge-embedding-margin",),
+    reads=DISTANCES,
+    formula="distance if label == 1 else max(0, margin - distance)",
+    kinks=Kinks(
+        "label = -1 and distance = margin",
+        piece=lambda distance, label, *, margin: (label < 0.0) & (distance < margin),
+    ),
+    sources=("Collobert, Kavukcuoglu & Farabet (2011), Torch7, BigLearn, NIPS workshop (nn.HingeEmbeddingCriterion)",),
+    peers=("torch.nn.HingeEmbeddingLoss(margin) (slope -1 at the margin; other labels than ±1 add both terms)",),
+)
+def hinge_embedding(
+    distance: Array,
+    label: Array,
+    *,
+    margin: Annotated[float, Param("how far apart others should be", at_least=0)] = 1.0,
+) -> Rows:
+    """Distance of a pair that belongs together; of another, its shortfall of a margin, with slope 0 at the margin."""
+    alike, short = label > 0.0, np.maximum(0.0, margin - distance)
+    return Rows(
+        np.where(alike, distance, short),
+        grad=lambda: np.where(alike, 1.0, np.minimum(np.sign(distance - margin), 0.0)),
+        hess=lambda: np.zeros_like(distance),
+    )
+
+
+@loss(
+    aliases=("margin-ranking-loss", "pairwise-hinge"),
+    reads=COMPARISONS,
+    formula="max(0, margin - label*(x1 - x2))",
+    kinks=Kinks("label (x1 - x2) = margin", piece=lambda lead, *, margin: lead < margin),
+    sources=("Herbrich, Graepel & Obermayer (2000), Large margin rank boundaries for ordinal regression",),
+    peers=("torch.nn.MarginRankingLoss(margin) (slope -label at the margin)",),
+)
+def margin_ranking(
+    lead: Array, *, margin: Annotated[float, Param("by how much the one should be larger", at_least=0)] = 0.0
+) -> Rows:
+    """Shortfall below a margin of how far the score that should be larger exceeds the other.
+
+    Where the margin is just met the slope is taken as 0.
+    """
+    short = np.maximum(0.0, margin - lead)
+    return Rows(short, grad=lambda: np.minimum(np.sign(lead - margin), 0.0), hess=lambda: np.zeros_like(lead))

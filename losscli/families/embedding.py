@@ -1,0 +1,285 @@
+"""Embeddings: pairs with a label, and batches in which every row is compared with all others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from losscli.families.plain import WEIGHTED, plain
+from losscli.inputs import REAL, SIGN, Array, Bools, Domain, Fold, Input, Ints, Link, Partials, Signature
+from losscli.stable import along, norm, others, row_sums
+
+# Beyond this size a cosine is told by its distance from one, which then has digits of its own.
+_STEEP = 0.5
+# How many numbers the vectors of as many pairs as are looked at together may have.
+_AT_ONCE = 1 << 18
+
+
+@dataclass(frozen=True)
+class Cosines:
+    """The cosines between the rows of x (N, D) and those of y (M, D): ``whole`` -1, 0 or 1, plus ``part``.
+
+    The part beside ±1 is half the squared distance of the unit vectors, so that nearly parallel rows keep their digits.
+    A zero row has no direction: its cosines are 0, without a slope.
+    """
+
+    u: Array
+    v: Array
+    length: Array
+    breadth: Array
+    whole: Array
+    part: Array
+
+    @classmethod
+    def of(cls, x: Array, y: Array) -> Cosines:
+        """The cosines between the rows of two matrices."""
+        length, breadth = norm(x), norm(y)
+        u, v = np.ascontiguousarray(along(x, length)), np.ascontiguousarray(along(y, breadth))
+        turn = u @ v.T
+        whole = np.where(np.abs(turn) < _STEEP, 0.0, np.sign(turn))
+        made = cls(u, v, length, breadth, whole, turn)
+        for i, j, apart in made._steep():
+            turn[i, j] = whole[i, j] * row_sums(apart * apart) / -2.0
+        return made
+
+    def _steep(self) -> Iterator[tuple[Ints, Ints, Array]]:
+        """The pairs with a whole cosine, row after row, and what lies between their unit vectors: v ∓ u."""
+        i, j = np.nonzero(self.whole)
+        step = max(1, _AT_ONCE // self.u.shape[1])
+        for start in range(0, len(i), step):
+            a, b = i[start : start + step], j[start : start + step]
+            yield a, b, self.v[b] - self.whole[a, b][:, None] * self.u[a]
+
+    @property
+    def turned(self) -> Cosines:
+        """The cosines with the two matrices exchanged."""
+        return Cosines(self.v, self.u, self.breadth, self.length, self.whole.T, self.part.T)
+
+    def slope(self, by_cosine: Array) -> Array:
+        """The derivative by x, given that by the cosines: what each v has across u, over the length of x."""
+        flat = np.where(self.whole == 0.0, by_cosine, 0.0)
+        across = flat @ self.v - row_sums(flat * self.part)[:, None] * self.u
+        for i, j, apart in self._steep():
+            own = by_cosine[i, j][:, None] * (apart - self.part[i, j][:, None] * self.u[i])
+            starts = np.flatnonzero(np.diff(i, prepend=-1))
+            across[i[starts]] += np.add.reduceat(own, starts, axis=0)
+        return _upright(across, self.u) / np.where(self.length > 0.0, self.length, np.inf)
+
+
+def _upright(across: Array, u: Array) -> Array:
+    """What lies across unit vectors, with what each has along its largest coordinate taken from the other coordinates.
+
+    Where a vector all but lies on an axis, the difference of two numbers close to 1 has left nothing there.
+    """
+    rows, top = np.arange(len(u)), np.abs(u).argmax(axis=1)
+    most = u[rows, top]
+    tilt = across * u
+    tilt[rows, top] = 0.0
+    made = across.copy()
+    made[rows, top] = np.where(most * most > 0.5, -row_sums(tilt) / most, across[rows, top])
+    return made
+
+
+def _no_curve(a: Partials, b: Partials, name: str) -> Array:
+    raise NotImplementedError("losses of whole batches have no second derivatives here")
+
+
+def batch(x: Array, labels: Array) -> Fold:
+    """The cosines between all rows, and the labels."""
+    cosines = Cosines.of(x, x)
+
+    def gradient(a: Partials, _: str) -> Array:
+        by_cosine = a[0]
+        return cosines.slope(by_cosine + by_cosine.T)
+
+    return Fold((cosines, labels), gradient, _no_curve)
+
+
+def retrieval(query: Array, key: Array) -> Fold:
+    """The cosines between all queries and all keys."""
+    cosines = Cosines.of(query, key)
+
+    def gradient(a: Partials, name: str) -> Array:
+        return cosines.slope(a[0]) if name == "query" else cosines.turned.slope(a[0].T)
+
+    return Fold((cosines,), gradient, _no_curve)
+
+
+def products(anchor: Array, positive: Array) -> Fold:
+    """The inner products of all anchors with all positives."""
+
+    def gradient(a: Partials, name: str) -> Array:
+        return np.asarray(a[0] @ positive if name == "anchor" else a[0].T @ anchor)
+
+    return Fold((anchor @ positive.T,), gradient, _no_curve)
+
+
+def difference(x: Array, y: Array, label: Array) -> Fold:
+    """d = x - y, and the label."""
+    return Fold(
+        (x - y, label),
+        gradient=lambda a, name: a[0] if name == "x" else -a[0],
+        hessian=lambda a, b, name: b[0],  # noqa: ARG005
+    )
+
+
+@dataclass(frozen=True)
+class Turn:
+    """The cosine of each pair, ``whole`` plus ``part`` as in Cosines, and where there is an angle."""
+
+    whole: Array
+    part: Array
+    defined: Bools
+
+
+def angle(x: Array, y: Array, label: Array) -> Fold:
+    """The cosine and the label; partials are taken with respect to the cosine."""
+    length, breadth = norm(x), norm(y)
+    u, v = along(x, length), along(y, breadth)
+    turn = row_sums(u * v)[:, None]
+    whole = np.where(np.abs(turn) < _STEEP, 0.0, np.sign(turn))
+    apart = v - whole * u
+    part = np.where(whole == 0.0, turn, whole * row_sums(apart * apart)[:, None] / -2.0)
+    defined = (length > 0.0) & (breadth > 0.0)
+
+    def side(name: str) -> tuple[Array, Array, Array]:
+        """A unit vector, what the other has across it, and the length."""
+        if name == "x":
+            return u, _upright(apart - part * u, u), np.where(defined, length, np.inf)
+        across = np.where(whole == 0.0, u, -whole * apart) - part * v
+        return v, _upright(across, v), np.where(defined, breadth, np.inf)
+
+    def gradient(a: Partials, name: str) -> Array:
+        _, across, size = side(name)
+        return a[0][:, None] * across / size
+
+    def hessian(a: Partials, b: Partials, name: str) -> Array:
+        own, across, size = side(name)
+        bend = a[0][:, None] * (2.0 * own * across + (whole + part) * others(own * own))
+        return (b[0][:, None] * across * across - bend) / size / size
+
+    return Fold((Turn(whole[:, 0], part[:, 0], defined[:, 0]), label), gradient, hessian)
+
+
+def lead(x1: Array, x2: Array, label: Array) -> Fold:
+    """By how much the one that should be larger is larger: label · (x1 - x2)."""
+    return Fold(
+        (label * (x1 - x2),),
+        gradient=lambda a, name: a[0] * label if name == "x1" else -a[0] * label,
+        hessian=lambda a, b, name: b[0],  # noqa: ARG005  (label² = 1)
+    )
+
+
+_SAME = Domain("1 for a pair that belongs together, 0 for one that does not", members=(0.0, 1.0))
+_WHOLE = Domain("a whole number that names a class", breaks=lambda labels: labels != np.floor(labels))
+_VECTORS = tuple(
+    Input(name, REAL, differentiable=True, help="one vector per row (N, D)", axes="ND") for name in ("x", "y")
+)
+
+
+def _in_batch(name: str, says: str) -> Input:
+    return Input(name, REAL, differentiable=True, help=says, axes="ND", curved=False)
+
+
+LABELLED_PAIRS = Signature(
+    "labelled-pairs",
+    (
+        # Drawn close together, lest no pair be within a margin.
+        *(replace(entry, draw=lambda rng, shape, scale: rng.normal(size=shape) * scale / 4.0) for entry in _VECTORS),
+        Input("label", _SAME, help="1: the two belong together, 0: they do not (N)", axes="N"),
+    ),
+    "rows",
+    {"values": Link(difference)},
+    options=WEIGHTED,
+)
+SIGNED_PAIRS = Signature(
+    "signed-pairs",
+    (*_VECTORS, Input("label", SIGN, help="1: the two belong together, -1: they do not (N)", axes="N")),
+    "rows",
+    {
+        "values": Link(
+            angle,
+            (
+                (
+                    "c",
+                    "sum(a*b for a, b in zip(x, y))/sqrt(sum(a**2 for a in x)*sum(b**2 for b in y))"
+                    " if sum(abs(a) for a in x)*sum(abs(b) for b in y) > 0 else 0",
+                ),
+            ),
+        )
+    },
+    options=WEIGHTED | {"labels"},
+)
+DISTANCES = Signature(
+    "distances",
+    (
+        Input("distance", REAL, differentiable=True, help="how far the two of a pair are apart"),
+        Input("label", SIGN, help="1: the two belong together, -1: they do not"),
+    ),
+    "elements",
+    {"values": Link(plain("distance", "label"))},
+    options=WEIGHTED | {"labels"},
+)
+COMPARISONS = Signature(
+    "comparisons",
+    (
+        Input("x1", REAL, differentiable=True, help="the score of one"),
+        Input("x2", REAL, differentiable=True, help="the score of another"),
+        Input("label", SIGN, help="1: the first should be larger, -1: the second"),
+    ),
+    "elements",
+    {"values": Link(lead)},
+    options=WEIGHTED | {"labels"},
+)
+
+_UNITS = "[[a/sqrt(sum(b**2 for b in x)) if a != 0 else 0 for a in x] for x in {}]"
+_PRODUCTS = "[[sum(a*b for a, b in zip(x, y)) for y in {}] for x in {}]"
+BATCH = Signature(
+    "embeddings",
+    (
+        _in_batch("embeddings", "one vector per row (N, D); all rows are one batch"),
+        Input(
+            "labels",
+            _WHOLE,
+            help="a whole number per row (N): rows of the same number belong together",
+            axes="N",
+            draw=lambda rng, shape, _: rng.integers(0, max(2, shape[0] // 3), shape),
+        ),
+    ),
+    "groups",
+    {
+        "values": Link(
+            batch,
+            (
+                ("u", _UNITS.format("embeddings")),
+                ("s", _PRODUCTS.format("u", "u")),
+                ("same", "[[j for j, b in enumerate(labels) if b == a and j != i] for i, a in enumerate(labels)]"),
+                ("other", "[[j for j, b in enumerate(labels) if b != a] for a in labels]"),
+            ),
+        )
+    },
+)
+RETRIEVAL = Signature(
+    "retrieval",
+    (
+        _in_batch("query", "one vector per row (N, D); all rows are one batch"),
+        _in_batch("key", "one vector per row (N, D): the i-th belongs to the i-th query"),
+    ),
+    "groups",
+    {
+        "values": Link(
+            retrieval, (("u", _UNITS.format("query")), ("v", _UNITS.format("key")), ("s", _PRODUCTS.format("v", "u")))
+        )
+    },
+)
+PRODUCTS = Signature(
+    "products",
+    (
+        _in_batch("anchor", "one vector per row (N, D); all rows are one batch"),
+        _in_batch("positive", "one vector per row (N, D): the i-th belongs to the i-th anchor"),
+    ),
+    "groups",
+    {"values": Link(products, (("s", _PRODUCTS.format("positive", "anchor")),))},
+)
