@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from losscli.errors import Place, UsageError
+from losscli.errors import DataError, Place, UsageError
 from losscli.inputs import Array, Fold
-from losscli.loss import Batch, Bound, Pooled, Rows, Slope
+from losscli.loss import Batch, Bound, Fault, Pooled, Rows, Slope
 from losscli.plan import Plan, Writable
 from losscli.results import Wants
 from losscli.sums import Exact, ExactArray, Part, Tally, largest
@@ -52,6 +52,9 @@ class Work:
         with np.errstate(all="ignore"):
             table = arrange(self.plan, *span, trusting=True)
             fold = folded(self.plan, table)
+            fault = self.bound.fault(*fold.variables)
+            if fault is not None:
+                raise self._refusal(span, table, fault)
             kernel = self.bound(*fold.variables)
             if isinstance(kernel, Pooled):
                 return self._pooled(span, table, fold, kernel)
@@ -68,6 +71,12 @@ class Work:
                 self._write_losses(self.outputs.per_sample, span, table, weighted)
             part = self._part(span, table, fold, value, weighted, total if weight is None else float(weighted.sum()))
             return self._with_slopes(part, span, weighing, fold, kernel)
+
+    def _refusal(self, span: Span, table: Table, fault: Fault) -> DataError:
+        keep, column = table.weighing.keep, self.plan.columns[fault.name]
+        row = fault.row if keep is None else int(keep[fault.row])
+        place = self.plan.place(column, span[0], row, fault.entry)
+        return DataError(fault.code, fault.message, place=place, hint=fault.hint)
 
     def _part(self, span: Span, table: Table, fold: Fold, value: Array, weighted: Array, total: float) -> Part:
         lost = 0 if math.isfinite(total) else int(np.count_nonzero(~np.isfinite(weighted)))

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from losscli.errors import UsageError, did_you_mean
+from losscli.errors import DataError, UsageError, did_you_mean
 from losscli.families.linear import linear
 from losscli.inputs import Array, Fold, Signature
 
@@ -60,7 +60,10 @@ Kernel = Callable[..., Rows | Pooled | Batch]
 
 @dataclass(frozen=True)
 class Param:
-    """What a keyword argument of a kernel means, and the numbers it may be."""
+    """What a keyword argument of a kernel means, and the numbers it may be.
+
+    ``draw`` lists numbers to try, where those within the bounds do not go with any data.
+    """
 
     help: str
     above: float | None = None
@@ -68,6 +71,7 @@ class Param:
     below: float | None = None
     at_most: float | None = None
     choices: tuple[str, ...] = ()
+    draw: tuple[Any, ...] = ()
 
     @property
     def bounds(self) -> str:
@@ -142,6 +146,18 @@ class Frozen:
 
 
 @dataclass(frozen=True)
+class Fault:
+    """What does not go together in a row: the input it shows in, the entry there, and what is wrong, in words."""
+
+    row: int
+    name: str
+    entry: tuple[int, ...]
+    code: str
+    message: str
+    hint: str = ""
+
+
+@dataclass(frozen=True)
 class Dialect:
     """How another library computes a loss, where that differs from the exact form.
 
@@ -191,6 +207,7 @@ class Loss:
     summary: str
     notes: str
     dialect: Dialect | None = None
+    check: Callable[..., Fault | None] | None = None
 
     @property
     def linear(self) -> Loss:
@@ -219,8 +236,15 @@ class Bound:
 
     def __call__(self, *variables: Any, held: Any = None) -> Rows | Pooled | Batch:
         """The kernel's result on the variables of a fold; ``held`` is what is frozen, taken elsewhere."""
+        fault = self.fault(*variables)
+        if fault is not None:
+            raise DataError(fault.code, fault.message, hint=fault.hint)
         frozen = {} if held is None else {"held": held}
         return self.loss.kernel(*variables, **self.params, **frozen)
+
+    def fault(self, *variables: Any) -> Fault | None:
+        """The first row whose inputs and the parameters do not go together; None: all do."""
+        return None if self.loss.check is None else self.loss.check(*variables, **self.params)
 
     def hold(self, *variables: Any) -> Any:
         """What the loss holds constant while its gradient is taken, at these variables; None: nothing."""
@@ -244,11 +268,12 @@ def loss(
     aliases: Sequence[str] = (),
     kinks: Kinks | None = None,
     frozen: Frozen | None = None,
+    check: Callable[..., Fault | None] | None = None,
 ) -> Callable[[Kernel], Kernel]:
     """Enter a kernel into the catalogue under its own name; the first docstring line is its definition.
 
     A loss that no executable formula fits in a line gives ``prose`` in its place, and a plain reference function in
-    tests/plain.py.
+    tests/plain.py. ``check``, which reads what the kernel reads, finds rows whose inputs do not go together.
     """
     if bool(formula) == bool(prose):
         raise ValueError("a loss has either a formula or prose")
@@ -269,6 +294,7 @@ def loss(
             params=_parameters(kernel),
             summary=summary,
             notes=notes.strip(),
+            check=check,
         )
         if entry.name in _CATALOGUE:
             raise ValueError(f"two losses are named {entry.name}")

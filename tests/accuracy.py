@@ -26,6 +26,7 @@ from plain import PLAIN
 from losscli.errors import UsageError
 from losscli.evaluate import as_source, evaluate
 from losscli.formula import Program
+from losscli.grammar import FUNCTIONS, compiled
 from losscli.inputs import LABEL, Domain
 from losscli.loss import Bound, Loss, Parameter, Pooled
 from losscli.plan import How, plan
@@ -49,11 +50,23 @@ class Plain(Program):
     function: Callable[..., Any] = lambda: None
 
     @cached_property
-    def names(self) -> frozenset[str]:
+    def asked(self) -> frozenset[str]:
+        """What the function reads: inputs, parameters, and variables that the link defines."""
         return frozenset(inspect.signature(self.function).parameters)
 
+    @cached_property
+    def defined(self) -> frozenset[str]:
+        return self.asked & {name for name, _ in self.where}
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        return (self.asked - self.defined) | (super().names if self.defined else frozenset())
+
     def _run(self, scope: Mapping[str, Any], frozen: Callable[[Any], Any] | None = None) -> Any:
-        given = {name: scope[name] for name in self.names - {"frozen"}}
+        room = {**FUNCTIONS, **scope}
+        for name, text in self.where if self.defined else ():
+            room[name] = eval(compiled(text)[0], room)
+        given = {name: room[name] for name in self.asked - {"frozen"}}
         held = {"frozen": frozen or (lambda x: x)} if "frozen" in self.names else {}
         return +mpmath.mpf(self.function(**given, **held))
 
@@ -74,6 +87,8 @@ def parameters(loss: Loss, seed: int) -> dict[str, Any]:
 
 
 def _parameter(entry: Parameter, rng: np.random.Generator) -> Any:
+    if entry.param.draw:
+        return rng.choice(entry.param.draw).item()
     if entry.type is bool:
         return bool(rng.integers(2))
     if entry.type is str:

@@ -27,4 +27,19 @@ def entmax(logits: Any, v: Any, alpha: Any) -> Any:
     return linear + sum(vj**alpha - pj**alpha for pj, vj in zip(p, v, strict=True)) / (alpha * a)
 
 
-PLAIN: Mapping[str, Callable[..., Any]] = {"entmax": entmax}
+def ctc(p: Any, labels: Any, lengths: Any, blank: Any) -> Any:
+    """Frame by frame, what is told so far and the last class; a label is told anew when another class came between."""
+    wanted = [k for k in labels if k >= 0]
+    alive = {(0, blank): mpmath.mpf(1)}
+    for frame in p if lengths is None else p[: int(lengths)]:
+        after: dict[tuple[int, Any], Any] = {}
+        for (told, last), mass in alive.items():
+            for k, share in enumerate(frame):
+                now = told if k in (blank, last) else told + 1
+                if now == told or (told < len(wanted) and k == wanted[told]):
+                    after[now, k] = after.get((now, k), 0) + mass * share
+        alive = after
+    return -mpmath.log(sum(mass for (told, _), mass in alive.items() if told == len(wanted)))
+
+
+PLAIN: Mapping[str, Callable[..., Any]] = {"ctc": ctc, "entmax": entmax}

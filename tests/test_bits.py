@@ -128,7 +128,7 @@ def widened(loss: Loss, data: Data, classes: int) -> Data:
     """The data with more classes, or entries per row; rows that add up to one still do, and boxes have four."""
     wide = {}
     for name, array in data.items():
-        if array.ndim > 1 and loss.reads.entry(name).domain.breaks is None:
+        if array.ndim == 2 and loss.reads.entry(name).domain.breaks is None:
             tiled = np.tile(array, (1, classes // array.shape[1]))
             by_row = np.exp(array).sum(axis=1) if (array <= 0).all() else array.sum(axis=1)
             share = classes // array.shape[1]

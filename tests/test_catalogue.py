@@ -50,7 +50,8 @@ def test_the_formula_reads_exactly_the_inputs_and_parameters(entry: Loss) -> Non
     params = {one.name for one in entry.params}
     if not entry.formula:
         names = set(inspect.signature(PLAIN[entry.name]).parameters) - {"frozen"}
-        assert names - labels <= numbers | params
+        defined = [{name for name, _ in link.where} for link in entry.reads.links.values()]
+        assert all(names - labels <= numbers | params | one for one in defined)
         return
     assert entry.name not in PLAIN
     for link in entry.reads.links.values():

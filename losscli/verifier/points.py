@@ -171,9 +171,10 @@ def _folded(bound: Bound, link: str, data: Data) -> Fold:
 def _saturated_rows(domain: Domain, array: Array) -> Array:
     """Distributions that nearly put everything on one class."""
     sharp = np.full(array.shape, 1e-9)
-    for row, size in enumerate(np.resize([1e-3, 1e-7, 1e-12], len(array))):
-        sharp[row] = size
-        sharp[row, row % array.shape[1]] = 1.0 - size * (array.shape[1] - 1)
+    rows, classes = sharp.reshape(-1, array.shape[-1]), array.shape[-1]
+    for row, size in enumerate(np.resize([1e-3, 1e-7, 1e-12], len(rows))):
+        rows[row] = size
+        rows[row, row % classes] = 1.0 - size * (classes - 1)
     return np.log(sharp) if domain.sums == "exp" else sharp
 
 
