@@ -114,7 +114,8 @@ def curved(loss: Loss) -> tuple[str, ...]:
             evaluate(loss.bind(), data, wants=Wants(hess=name))
             found.append(name)
         except UsageError as error:
-            assert error.code == "hessian-none"
+            if error.code != "hessian-none":
+                raise
     return tuple(found)
 
 
