@@ -15,10 +15,13 @@ from losscli.loss import Batch, Rows
 from losscli.losses.pairwise import bell
 from losscli.losses.ranking import draws
 from losscli.losses.regression import quantile as exact_quantile
+from losscli.losses.survival import cox as exact_cox
 from losscli.stable import sigmoid, softplus
 
 # LightGBM's table of the logistic: how many steps it has, and where it ends on either side of 0.
 _STEPS, _END = 1 << 20, 25.0
+# XGBoost's least prediction of a growth, -1 + 1e-6 in single precision.
+_LEAST_GROWTH = float(np.float32(-1.0 + 1e-6))
 
 
 def one(curve: Array, _: Array) -> Array:
@@ -46,7 +49,7 @@ def bce_of_xgboost(yes: Array, no: Array, t: Array, *, pos_weight: float) -> Row
 
 def growth_of_xgboost(prediction: Array, target: Array) -> Fold:
     """A prediction below -1 + 1e-6 counts for that, with the slope there."""
-    return growth(np.maximum(prediction, -1.0 + 1e-6), target)
+    return growth(np.maximum(prediction, _LEAST_GROWTH), target)
 
 
 def ties_wrong(z: Array, y: Ints) -> Rows:
@@ -58,6 +61,21 @@ def ties_wrong(z: Array, y: Ints) -> Rows:
 def first_wins(z: Array, y: Ints) -> Rows:
     """One where the true class is not the first of the highest scores."""
     return Rows((z.argmax(axis=1) != y).astype(np.float64), lambda: np.zeros_like(z), lambda: np.zeros_like(z))
+
+
+def cox_of_xgboost(log_risk: Array, time: Array, event: Array, groups: Groups) -> Batch:
+    """Of the events at one time, a slope has those of its own row and of earlier ones."""
+    plain = exact_cox(log_risk, time, event, groups)
+    assert isinstance(plain, Batch)
+    order = in_order(time, groups)
+    grad, hess = np.empty_like(log_risk), np.empty_like(log_risk)
+    for start, size in zip(groups.starts, groups.sizes, strict=True):
+        rows = order[start : start + size]
+        e = np.exp(log_risk[rows] - log_risk[rows].max())
+        at_risk = np.cumsum(e[::-1])[::-1][np.searchsorted(time[rows], time[rows])]
+        grad[rows] = e * np.cumsum(event[rows] / at_risk) - event[rows]
+        hess[rows] = e * np.cumsum(event[rows] / at_risk) - e * e * np.cumsum(event[rows] / at_risk**2)
+    return Batch(plain.value, lambda: grad, lambda: hess)
 
 
 def xendcg_of_lightgbm(s: Array, relevance: Array, groups: Groups, *, objective_seed: int) -> Batch:

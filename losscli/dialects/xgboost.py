@@ -34,7 +34,8 @@ DIALECTS: Mapping[str, Dialect] = {
     ),
     "cox": Dialect(
         'xgboost.train({"objective": "survival:cox"}) with labels time, or -time where there was no event',
-        "without strata",
+        "without strata; of several events at one time, a row's slope leaves out those of the rows after it",
+        kernel=kernels.cox_of_xgboost,
     ),
     "gamma-deviance": Dialect(
         'xgboost.train({"objective": "reg:gamma"})', "half the deviance, of the logarithm of the rate", factor=0.5
