@@ -24,7 +24,7 @@ SATURATION = (17.0, 37.0, 88.7, 104.0, 709.0, 745.0)
 BESIDE = (1e-12, 1e-9, 1e-6, 1e-3, 1e-1)
 ROWS, CLASSES = 7, 4
 # How long a named axis is in the data drawn here; any other is one of classes.
-_LENGTHS = {"C": CLASSES, "D": 3, "M": 5, "T": 6, "L": 2, "1": 1}
+_LENGTHS = {"C": CLASSES, "D": 3, "M": 4, "T": 6, "L": 2, "1": 1}
 
 KINDS = ("random", "kinks", "saturation", "labels")
 
@@ -253,10 +253,12 @@ def _degenerate(bound: Bound, link: str, rng: np.random.Generator) -> list[Data]
     data = draw(reads, rng, link)
     domains = {name: reads.domain(name, link) for name in reads.differentiable}
     free = [name for name, domain in domains.items() if np.isinf(domain.low) and not domain.sums]
-    alike = [name for name in free if data[name].shape == data[free[0]].shape]
     if not free:
         return []
-    coincident = {**data, **dict.fromkeys(alike, data[free[0]])}
+    first = data[free[0]]
+    # Samples of different sizes share points too.
+    alike = [name for name in free if data[name].shape[1:] == first.shape[1:]]
+    coincident = {**data, **{name: np.resize(first, data[name].shape) for name in alike}}
     if any(reads.domain(name, link).breaks is not None for name in free):
         # Boxes of one and the same point, with no edge that could be moved on its own.
         return [coincident]

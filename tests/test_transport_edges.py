@@ -1,0 +1,125 @@
+"""Samples that coincide, nearly coincide, are far apart or of different sizes: where peers lose digits."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import mpmath
+import numpy as np
+import pytest
+
+from losscli.evaluate import evaluate
+from losscli.loss import get
+from losscli.results import Result, Wants
+from losscli.twofold import Twofold, exp_less_one
+
+RNG = np.random.default_rng(0)
+X, Y = RNG.normal(size=(40, 3)), RNG.normal(size=(25, 3)) + 0.3
+KERNELS = [("mmd", {}), ("mmd", {"kernel": "laplacian"}), ("energy", {})]
+
+
+def of(name: str, x: Any, y: Any, grad: str = "", **params: Any) -> Result:
+    return evaluate(get(name).bind(**params), {"x": np.array(x), "y": np.array(y)}, wants=Wants(grad=grad))
+
+
+def value(name: str, x: Any, y: Any, **params: Any) -> float:
+    return float(of(name, x, y, **params).value)
+
+
+def slope(name: str, x: Any, y: Any, wrt: str = "x", **params: Any) -> Any:
+    return of(name, x, y, wrt, **params).gradient
+
+
+def test_scipys_numbers_for_samples_of_different_sizes() -> None:
+    x, y = np.array([0.5, -1.0, 2.25, 3.0]), np.array([0.25, 1.5, -2.0])
+    # Scipy 1.17: wasserstein_distance(x, y), and energy_distance(x, y), which is the root.
+    assert value("wasserstein-1d", x, y) == pytest.approx(1.2708333333333333, rel=4e-16)
+    assert value("energy", x[:, None], y[:, None]) == pytest.approx(0.9223309842157773**2, rel=1e-14)
+
+
+@pytest.mark.parametrize(("name", "params"), KERNELS)
+def test_a_sample_in_another_order_is_the_same_sample(name: str, params: dict[str, Any]) -> None:
+    # Sums of floats leave some 1e-17, of either sign; its root would be 1e-9, or NaN.
+    assert value(name, X, X[RNG.permutation(len(X))], **params) == 0.0
+    assert value("wasserstein-1d", X[:, 0], X[::-1, 0]) == 0.0
+
+
+@pytest.mark.parametrize("step", [1e-6, 1e-10, 1e-14])
+def test_close_samples_keep_the_digits_of_their_discrepancy(step: float) -> None:
+    y = X * (1.0 + step * RNG.normal(size=X.shape))
+    order = RNG.permutation(len(X))
+    with mpmath.workdps(50):
+        clouds = [[[mpmath.mpf(float(c)) for c in row] for row in sample] for sample in (X[:8], y[:8])]
+
+        def mean(a: Any, b: Any) -> Any:
+            return sum(mpmath.exp(-sum((c - d) ** 2 for c, d in zip(u, v, strict=True)) / 2) for u in a for v in b) / 64
+
+        exact = mean(clouds[0], clouds[0]) + mean(clouds[1], clouds[1]) - 2 * mean(*clouds)
+    assert value("mmd", X[:8], y[:8]) == pytest.approx(float(exact), rel=1e-14)
+    assert value("mmd", X, y) == pytest.approx(value("mmd", X, y[order]), rel=1e-10)
+
+
+@pytest.mark.parametrize("offset", [0.0, 2.0**20])
+def test_two_single_points(offset: float) -> None:
+    x, y = [[offset, offset]], [[offset + 3.0, offset + 4.0]]
+    assert value("energy", x, y) == 10.0
+    assert value("mmd", x, y, bandwidth=5.0) == pytest.approx(-2.0 * math.expm1(-0.5), rel=4e-16)
+    assert value("mmd", x, y, kernel="laplacian", bandwidth=5.0) == pytest.approx(-2.0 * math.expm1(-1.0), rel=4e-16)
+    assert slope("energy", x, y).tolist() == [[-1.2, -1.6]]
+    assert value("wasserstein-1d", x[0], y[0], p=3.0) == (27.0 + 64.0) / 2.0
+
+
+@pytest.mark.parametrize(("name", "params"), KERNELS)
+def test_points_that_coincide_have_no_slope(name: str, params: dict[str, Any]) -> None:
+    x = [[1.0, 2.0], [1.0, 2.0]]
+    assert value(name, x, x, **params) == 0.0
+    assert not slope(name, x, x, **params).any()
+    assert not slope(name, x, x, "y", **params).any()
+
+
+@pytest.mark.parametrize("scale", [2.0**-1000, 2.0**-500, 2.0**500, 2.0**1000])
+def test_energy_is_as_large_as_its_points(scale: float) -> None:
+    assert value("energy", X * scale, Y * scale) == value("energy", X, Y) * scale
+    assert np.array_equal(slope("energy", X * scale, Y * scale), slope("energy", X, Y))
+    assert value("mmd", X * scale, Y * scale, bandwidth=scale) == value("mmd", X, Y)
+
+
+def test_points_out_of_a_kernels_reach_leave_the_pairs_of_points_with_themselves() -> None:
+    far = np.array([[0.0], [1e300], [-1e300]])
+    more = far + 1e299
+    assert value("mmd", far, more, bandwidth=1e-300) == pytest.approx(2.0 / 3.0, rel=4e-16)
+    assert not slope("mmd", far, more, bandwidth=1e-300).any()
+    # What is left of the means over different points is tiny, and no difference from one.
+    tiny = value("mmd", [[0.0], [30.0]], [[1000.0], [2000.0]], unbiased=True)
+    assert tiny == pytest.approx(math.exp(-450.0), rel=1e-13)
+
+
+def test_a_distance_too_small_to_be_squared_has_a_direction() -> None:
+    assert slope("energy", [[0.0, 0.0]], [[3e-200, 4e-200]]).tolist() == [[-1.2, -1.6]]
+    assert slope("energy", [[0.0]], [[1e-200], [1.0]]).tolist() == [[-2.0]]
+
+
+def test_masses_of_a_line_go_together_in_whole_numbers() -> None:
+    x, y = np.array([0.0, 3.0]), np.array([5.0, 1.0, 2.0])
+    # Thirds of y: 1, then 2 half to 0 and half to 3, then 5.
+    assert value("wasserstein-1d", x, y) == pytest.approx((2 * 1 + 1 * 2 + 1 * 1 + 2 * 2) / 6, rel=4e-16)
+    assert slope("wasserstein-1d", x, y).tolist() == [-0.5, pytest.approx(-1.0 / 6.0, rel=4e-16)]
+    assert slope("wasserstein-1d", x, y, "y").tolist() == pytest.approx([1 / 3, 1 / 3, 0.0], rel=4e-16)
+    assert slope("wasserstein-1d", [1.0, 2.0], [1.0, 2.0]).tolist() == [0.0, 0.0]
+
+
+def test_what_goes_too_far_one_way_and_the_other_cancels() -> None:
+    # A power close to 1 of distances close to 1: the slope is their difference, of which floats keep few digits.
+    near, p = 1.0 + 2.0**-30, 1.0 + 2.0**-10
+    exact = -p * math.expm1((p - 1.0) * math.log1p(2.0**-30)) / 2.0
+    assert slope("wasserstein-1d", [0.0], [-1.0, near], p=p)[0] == pytest.approx(exact, rel=1e-14)
+
+
+def test_two_floats_hold_a_hundred_bits_of_an_exponential() -> None:
+    s = np.concatenate([[0.0], RNG.uniform(size=30) * np.repeat([1e-9, 1e-3, 1.0, 10.0, 600.0], 6)])
+    for made, exact in zip(exp_less_one(Twofold.of(s)), (mpmath.expm1, mpmath.exp), strict=True):
+        with mpmath.workdps(60):
+            for high, low, one in zip(made.high, made.low, s, strict=True):
+                truth = exact(-mpmath.mpf(float(one)))
+                assert abs(mpmath.mpf(float(high)) + float(low) - truth) <= abs(truth) * mpmath.mpf(2) ** -98
