@@ -151,7 +151,9 @@ DIALECTS: Mapping[str, Dialect] = {
     ),
     "squared-hinge": Dialect(
         "keras.losses.SquaredHinge()(label, score, sample_weight)",
-        f"{_MEAN}; labels of 0 and 1 are taken for -1 and 1 where a batch has no others",
+        f"where the margin is just met the curvature is a quarter of that within it; {_MEAN}; labels of 0 and 1 are"
+        " taken for -1 and 1 where a batch has no others",
+        kernel=kernels.squared_hinge,
         mean="kept",
     ),
     "tversky": Dialect(

@@ -168,6 +168,12 @@ def hinge(m: Array) -> Rows:
     return Rows(np.maximum(0.0, 1.0 - m), lambda: -np.heaviside(1.0 - m, 0.5), lambda: np.zeros_like(m))
 
 
+def squared_hinge(m: Array) -> Rows:
+    """The curvature at the margin is a quarter of that within it."""
+    short, half = np.maximum(0.0, 1.0 - m), np.heaviside(1.0 - m, 0.5)
+    return Rows(short * short, lambda: -2.0 * short, lambda: 2.0 * half * half)
+
+
 def multiclass_hinge(z: Array, y: Ints) -> Rows:
     """In the contest of rivals the true class takes part with a score of 0; those that tie share the slope."""
     rows = np.arange(len(z))

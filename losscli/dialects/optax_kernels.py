@@ -143,12 +143,12 @@ def embeddings(x: Array, labels: Array) -> Fold:
 
 
 def nt_xent(cosines: Cosines, labels: Array, *, temperature: float) -> Batch:
-    """A batch without a positive pair is NaN."""
+    """A batch without a positive pair is NaN, with slopes of 0."""
     plain = exact_nt_xent(cosines, labels, temperature=temperature)
     assert isinstance(plain, Batch)
     if (np.unique(labels, return_counts=True)[1] > 1).any():
         return plain
-    return Batch(np.array([np.nan]), grad=lambda: np.full((len(labels), len(labels)), np.nan))
+    return Batch(np.array([np.nan]), grad=lambda: np.zeros((len(labels), len(labels))))
 
 
 def dice(p: Array, q: Array, t: Array, *, smooth: float, squared: bool) -> Pooled:
