@@ -210,23 +210,56 @@ def _too_long(result: Result, saved: Mapping[str, str]) -> list[tuple[str, objec
 
 def check_tables(headline: str, about: Mapping[str, Any]) -> list[RenderableType]:
     """The tables of a gradcheck: its headline, what was looked at, and where claim and reference differ most."""
-    style = {"pass": "bold green", "fail": "bold red"}.get(about["verdict"], "bold yellow")
-    counts = ", ".join(f"{n} {word.replace('_', ' ')}" for word, n in about["counts"].items() if n)
-    methods = "; ".join(
-        f"{entry['name']} {entry['evaluations']} evaluations{'' if entry['agree'] else ', disagrees'}"
-        for entry in about["methods"]
-    )
-    size = about["resolution"]
     rows = [
-        ("checked", f"{about['checked']}: {counts}"),
+        ("checked", f"{about['checked']}: {_counts(about)}"),
         ("points", ", ".join(f"{point['kind']} {point['checked']}" for point in about["points"])),
-        ("resolution", f"{size['abs']:.2g} absolute, {size['rel']:.2g} of the largest slope"),
-        ("methods", methods),
+        ("resolution", _resolution(about)),
+        ("methods", _methods(about)),
         ("planted faults", f"{about['selftest']['caught']} of {about['selftest']['planted']} caught"),
         ("seed", about["seed"]),
         ("reproduce", about["reproduce"]),
     ]
-    parts: list[RenderableType] = [Text(headline, style=style), facts(rows)]
+    return [Text(headline, style=_style(about)), facts(rows), _worst_table(about)]
+
+
+def verify_tables(headline: str, about: Mapping[str, Any]) -> list[RenderableType]:
+    """The tables of a verify: its headline, what was claimed, and where claim and reference differ most."""
+    rows: list[tuple[str, object]] = [("checked", f"{about['checked']}: {_counts(about)}")]
+    if "value" in about:
+        value = about["value"]
+        rows.append(("value", f"{value['claimed']!r}, exactly {value['reference']!r} ± {value['bar']:.1e}"))
+    for claim in about["claims"]:
+        ulps = ", ".join(f"{name} {size:.2g}" for name, size in claim["ulps"].items())
+        rows.append((claim["kind"], f"by {claim['wrt']}, in {claim['precision']}; units in the last place: {ulps}"))
+    if about["claims"]:
+        rows += [("resolution", _resolution(about)), ("methods", _methods(about))]
+        rows.append(("planted faults", f"{about['selftest']['caught']} of {about['selftest']['planted']} caught"))
+    rows.append(("reproduce", about["reproduce"]))
+    parts = [Text(headline, style=_style(about)), facts(rows)]
+    return [*parts, _worst_table(about)] if about["worst"] else parts
+
+
+def _style(about: Mapping[str, Any]) -> str:
+    return {"pass": "bold green", "fail": "bold red"}.get(about["verdict"], "bold yellow")
+
+
+def _counts(about: Mapping[str, Any]) -> str:
+    return ", ".join(f"{n} {word.replace('_', ' ')}" for word, n in about["counts"].items() if n)
+
+
+def _methods(about: Mapping[str, Any]) -> str:
+    return "; ".join(
+        f"{entry['name']} {entry['evaluations']} evaluations{'' if entry['agree'] else ', disagrees'}"
+        for entry in about["methods"]
+    )
+
+
+def _resolution(about: Mapping[str, Any]) -> str:
+    size = about["resolution"]
+    return f"{size['abs']:.2g} absolute, {size['rel']:.2g} of the largest slope"
+
+
+def _worst_table(about: Mapping[str, Any]) -> RenderableType:
     worst = [
         (
             f"{entry['kind']}: d/d {entry['wrt']}{entry['index']}",
@@ -237,8 +270,7 @@ def check_tables(headline: str, about: Mapping[str, Any]) -> list[RenderableType
         )
         for entry in about["worst"]
     ]
-    columns = ("largest differences", "claimed", "reference", "in bars", "verdict")
-    return [*parts, table(columns, worst)]
+    return table(("largest differences", "claimed", "reference", "in bars", "verdict"), worst)
 
 
 def dialects_tables(loss: Loss, reduction: str, found: Sequence[Spoken]) -> list[RenderableType]:

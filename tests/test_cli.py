@@ -19,7 +19,7 @@ from losscli.cli.hints import WAYS_OUT
 from losscli.loss import Loss
 
 ROOT = Path(__file__).parents[1]
-VERBS = ("compute", "gradcheck", "dialects", "apply", "list", "show", "sample")
+VERBS = ("compute", "gradcheck", "verify", "dialects", "apply", "list", "show", "sample")
 
 LOGITS = np.array(
     [[2.5, -0.1, 0.3], [0.1, 0.7, 1e-3], [-7.25, 3.0, 2.0], [1 / 3, 2 / 3, -1.0], [0.0, 0.0, 9.5], [1.0, -2.0, 0.125]]

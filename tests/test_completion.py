@@ -11,7 +11,7 @@ import pytest
 
 from losscli.loss import catalogue
 
-VERBS = ["compute", "gradcheck", "dialects", "apply", "list", "show", "sample"]
+VERBS = ["compute", "gradcheck", "verify", "dialects", "apply", "list", "show", "sample"]
 NAMES = list(catalogue())
 SHELLS = ("bash", "zsh", "fish")
 # A module that is kept from being loaded is there as None.

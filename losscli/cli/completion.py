@@ -17,7 +17,7 @@ from losscli.cli.program import NAME, program
 from losscli.errors import UsageError
 
 _PACKAGE = Path(__file__).parent.parent
-_TAKE_A_LOSS = ("compute", "gradcheck", "dialects", "show", "sample")
+_TAKE_A_LOSS = ("compute", "gradcheck", "verify", "dialects", "show", "sample")
 
 
 class Completing(TyperGroup):

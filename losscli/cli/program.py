@@ -20,6 +20,7 @@ _ASKED = "_LOSSCLI_COMPLETE"
 _VERBS = {
     "compute": "The value of a loss over data; its gradient, Hessian and per-sample values on request.",
     "gradcheck": "Verify the gradient of a loss at built-in adversarial points, or at the data given.",
+    "verify": "Judge numbers that another program claims: a value, a gradient, a Hessian.",
     "dialects": "What each library would return on this data, and why they differ.",
     "apply": "A function of entries or of rows: sigmoid, softmax, ...; its Jacobian on request.",
     "list": "The catalogue: every loss with its definition.",
