@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from sklearn import metrics
 from sklearn._loss import loss as half
+from sklearn.decomposition._nmf import _beta_divergence
 from sklearn.linear_model import _sgd_fast as sgd
 from sklearn.linear_model._linear_loss import LinearModelLoss
 from sklearn.metrics import pairwise
@@ -382,6 +383,14 @@ def penalty(d: Draws) -> Case:
     return Case("LinearModelLoss.l2_penalty", {"weights": w}, None, value, {}, {"reduction": "sum"}, weighted=False)
 
 
+def masses(d: Draws) -> Case:
+    p, q = d.positive(d.rows, d.width), d.positive(d.rows, d.width)
+    p[0, 0], q[1, 1] = d.rng.choice([0.0, 1e-9]), d.rng.choice([0.0, 1e-9])
+    each, divergence = np.eye(d.width), "kullback-leibler"
+    rows = lambda: (np.array([_beta_divergence(p[i : i + 1], q[i : i + 1], each, divergence) for i in range(d.rows)]),)  # noqa: E731
+    return Case(f'_beta_divergence(p, q, identity, "{divergence}")', {"p": p, "q": q}, rows)
+
+
 CASES: tuple[tuple[str, Callable[[Draws], Case]], ...] = (
     ("mse", by_metric("mean_squared_error", metrics.mean_squared_error, residual)),
     ("half-mse", by_objective("HalfSquaredError", half.HalfSquaredError)),
@@ -442,6 +451,7 @@ CASES: tuple[tuple[str, Callable[[Draws], Case]], ...] = (
     ("dice", masks("f1_score", metrics.f1_score)),
     ("jaccard", masks("jaccard_score", metrics.jaccard_score)),
     ("l2-penalty", penalty),
+    ("generalized-kl", masses),
 )
 
 

@@ -150,10 +150,14 @@ class Target:
 
 @dataclass(frozen=True)
 class Groups:
-    """Rows bound together, such as the documents of a query: each group a run of consecutive rows."""
+    """Rows bound together, such as the documents of a query: each group a run of consecutive rows.
+
+    ``first`` is how many groups of the data come before them.
+    """
 
     starts: Ints
     sizes: Ints
+    first: int = 0
 
     def sum(self, x: Array) -> Array:
         """The sum of each group, (M,) → (G,)."""

@@ -194,7 +194,8 @@ def arrange(plan: Plan, start: int, stop: int, *, trusting: bool = False) -> Tab
     groups = None
     if plan.groups is not None:
         here = (plan.groups.starts >= start) & (plan.groups.starts < stop)
-        groups = Groups(plan.groups.starts[here] - start, plan.groups.sizes[here])
+        before = int(np.searchsorted(plan.groups.starts, start))
+        groups = Groups(plan.groups.starts[here] - start, plan.groups.sizes[here], before)
     arrays: list[Any] = []
     for entry in plan.signature.inputs:
         if entry.shared:

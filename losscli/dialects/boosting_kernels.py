@@ -80,7 +80,7 @@ def cox_of_xgboost(log_risk: Array, time: Array, event: Array, groups: Groups) -
 
 def xendcg_of_lightgbm(s: Array, relevance: Array, groups: Groups, *, objective_seed: int) -> Batch:
     """The first three terms of the inverse Hessian times the gradient; 0 for a query of one document."""
-    u = np.concatenate([draws(objective_seed + i, int(n)) for i, n in enumerate(groups.sizes)])
+    u = np.concatenate([draws(objective_seed + i, int(n)) for i, n in enumerate(groups.sizes, groups.first)])
     weight = np.exp2(np.floor(relevance)) - u
     share = weight / groups.spread(groups.sum(weight))
     low = s - groups.spread(groups.max(s))

@@ -72,6 +72,11 @@ DIALECTS: Mapping[str, Dialect] = {
         folds={"log-rate": kernels.raw},
         kernel=kernels.gamma_deviance,
     ),
+    "generalized-kl": Dialect(
+        'sklearn.decomposition._nmf._beta_divergence(p, q, identity, "kullback-leibler"), as in NMF, a sum',
+        "entries of p up to 2^-23 count as 0, and those of q are divided by as 2^-23 at least",
+        kernel=kernels.generalized_kl,
+    ),
     "half-mse": Dialect("HalfSquaredError().loss(target, prediction, sample_weight)"),
     "hamming": Dialect(_distance("hamming")),
     "hinge": Dialect(

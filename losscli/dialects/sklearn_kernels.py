@@ -9,14 +9,17 @@ from typing import Any
 import numpy as np
 
 from losscli.families import binary, classes
+from losscli.families.pairs import Pair
 from losscli.families.rates import Rate, log_rate
 from losscli.inputs import Array, Fold, Target
 from losscli.loss import Pooled, Rows, Slope, get
 from losscli.losses import rates, regression
 from losscli.losses.multiclass import brier as exact_brier
-from losscli.stable import over
+from losscli.stable import over, xlogy
 
 EPS = 2.0**-52
+# What NMF keeps divisors from 0 by: the epsilon of single precision.
+_LEAST_MASS = 2.0**-23
 
 
 def binary_probs(p: Array, target: Array) -> Fold:
@@ -146,6 +149,16 @@ def bray_curtis(x: Array, y: Array) -> Rows:
         lambda: (slope(np.sign(d), x), slope(-np.sign(d), y)),
         lambda: (curve(np.sign(d), x), curve(-np.sign(d), y)),
     )
+
+
+def generalized_kl(pair: Pair) -> Rows:
+    """Without small entries of p, and with a least divisor; slopes are the exact ones."""
+    plain = get("generalized-kl").kernel(pair)
+    assert isinstance(plain, Rows)
+    p, q = pair.p.p, pair.q.p
+    term = np.where(p > _LEAST_MASS, xlogy(p, p / np.maximum(q, _LEAST_MASS)) - p, 0.0)
+    small = ((p <= _LEAST_MASS) | (q < _LEAST_MASS)).any(axis=1)
+    return replace(plain, value=np.where(small, (term + q).sum(axis=1), plain.value))
 
 
 def correlation(x: Array, y: Array) -> Rows:
