@@ -106,6 +106,17 @@ def test_a_certain_row_keeps_its_digits(gap: float) -> None:
     assert (np.sign(slope[0, range(4), [1, 0, 0, 2]]) <= 0.0).all()
 
 
+@pytest.mark.parametrize("sure", [5.0, 30.0, 300.0])
+def test_a_frame_whose_class_hardly_matters_keeps_the_digits_of_its_slope(sure: float) -> None:
+    # Once the second frame has told the last label, the third may be blank or that label again: p and the occupancy
+    # agree there in all but their last digits, and their difference is noise.
+    z = [[[0.0, 0.0, -20.0], [0.0, sure, -np.inf], [0.3, 0.0, -np.inf]]]
+    _, slope = ctc(z, [[2, 1]])
+    doubt, again = 1.0 / (1.0 + math.exp(sure)), 1.0 / (1.0 + math.exp(0.3))
+    wanted = doubt * again * (1.0 - again) / (1.0 - doubt * (1.0 - again))
+    np.testing.assert_allclose(slope[0, 2], [wanted, -wanted, 0.0], rtol=2e-15)
+
+
 def test_probabilities_beyond_the_range_of_floats_keep_their_digits() -> None:
     z = np.zeros((1, 3, 3))
     z[0, :, 2] = 5000.0

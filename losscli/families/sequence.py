@@ -48,6 +48,64 @@ class Frames:
         return Frames(p, rest, surprise, self.live[rows], self.count[rows], self.tied)
 
 
+def moved(x: Any, by: int, empty: float = 0.0) -> Any:
+    """The last axis moved on by some places, or back, and filled up."""
+    made = np.full_like(x, empty)
+    if by > 0:
+        made[..., by:] = x[..., :-by]
+    else:
+        made[..., :by] = x[..., -by:]
+    return made
+
+
+@dataclass(frozen=True)
+class Places:
+    """The places (N, S) of each row's labels, with a blank before and after each.
+
+    ``symbol`` is the class of a place, ``real`` are the places that a row has, ``skip`` those that are reached from the
+    last but one, ``last`` those on which all labels are told.
+    """
+
+    symbol: Ints
+    real: Bools
+    skip: Bools
+    last: Bools
+
+    @classmethod
+    def of(cls, labels: Ints, blank: int) -> Places:
+        """The places of labels (N, L) that end with -1."""
+        rows, count = labels.shape
+        symbol = np.full((rows, 2 * count + 1), blank)
+        symbol[:, 1::2] = np.where(labels >= 0, labels, blank)
+        place, end = np.arange(2 * count + 1), 2 * np.count_nonzero(labels >= 0, axis=1)[:, None]
+        skip = (place % 2 == 1) & (symbol != np.roll(symbol, 2, axis=1)) & (place > 1) & (place <= end)
+        return cls(symbol, place <= end, skip, (place <= end) & (place >= end - 1))
+
+    def take(self, rows: Ints) -> Places:
+        """The places of some rows."""
+        return Places(self.symbol[rows], self.real[rows], self.skip[rows], self.last[rows])
+
+    def among(self, x: Array, empty: float) -> Array:
+        """Numbers of classes (N, T, C) as those of places (N, T, S)."""
+        return np.where(self.real[:, None], np.take_along_axis(x, self.symbol[:, None], axis=2), empty)
+
+    def by_class(self, x: Array, classes: int) -> Array:
+        """Numbers of places (N, T, S) added up by class, (N, T, C)."""
+        made = np.zeros((*x.shape[:2], classes))
+        for place in range(x.shape[2]):
+            made[np.arange(len(x)), :, self.symbol[:, place]] += x[:, :, place]
+        return made
+
+    def failing(self, classes: int) -> Array:
+        """1 for the classes that lead nowhere from a place, (N, S, C), else 0."""
+        rows, count = self.symbol.shape
+        made = np.ones((rows, count, classes))
+        for step, reached in enumerate((self.real, self.real, self.skip)):
+            at = np.ix_(range(rows), range(count - step))
+            made[(*at, self.symbol[:, step:])] *= ~reached[:, step:]
+        return made
+
+
 def _fold(frames: Frames, labels: Array) -> Fold:
     """The frames and the labels, -1 from where a row's end; partials come as one long row each."""
 

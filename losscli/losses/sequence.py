@@ -8,16 +8,14 @@ fails. Places are numbered from 0, and a row begins on the first.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, reduce
-from itertools import pairwise
 from typing import Annotated
 
 import numpy as np
 
 from losscli.errors import UsageError
-from losscli.families.sequence import SEQUENCE, Frames
+from losscli.families.sequence import SEQUENCE, Frames, Places, moved
 from losscli.inputs import Bools, Ints
 from losscli.loss import Fault, Param, Rows, loss
 from losscli.stable import Array, others
@@ -30,7 +28,7 @@ _LN2 = (math.ldexp(round(math.ldexp(math.log(2.0), 32)), -32), -4.20091507268108
 
 @dataclass(frozen=True)
 class _Wide:
-    """Numbers of at least 0 as m · 2^e: products over thousands of frames neither vanish nor lose digits."""
+    """Numbers as m · 2^e: products over thousands of frames neither vanish nor lose digits."""
 
     m: Array
     e: Array
@@ -61,10 +59,14 @@ class _Wide:
 
     def moved(self, by: int) -> _Wide:
         """What stood at each place, so many places further on."""
-        return _Wide(_moved(self.m, by), _moved(self.e, by, -np.inf))
+        return _Wide(moved(self.m, by), moved(self.e, by, -np.inf))
 
-    def where(self, chosen: Bools, other: _Wide) -> _Wide:
-        return _Wide(np.where(chosen, self.m, other.m), np.where(chosen, self.e, other.e))
+    def __neg__(self) -> _Wide:
+        return _Wide(-self.m, self.e)
+
+    def where(self, chosen: Bools, other: _Wide | None = None) -> _Wide:
+        m, e = (0.0, -np.inf) if other is None else (other.m, other.e)
+        return _Wide(np.where(chosen, self.m, m), np.where(chosen, self.e, e))
 
     def at(self, frame: int) -> _Wide:
         return _Wide(self.m[:, frame], self.e[:, frame])
@@ -80,60 +82,9 @@ def _total(*terms: _Wide) -> _Wide:
     return _Wide.of(sum((_scaled(term.m, term.e - top) for term in terms), np.zeros_like(top)), top)
 
 
-def _moved(x: Array, by: int, empty: float = 0.0) -> Array:
-    """The last axis moved on by some places, or back, and filled up."""
-    made = np.full_like(x, empty)
-    if by > 0:
-        made[..., by:] = x[..., :-by]
-    else:
-        made[..., :by] = x[..., -by:]
-    return made
-
-
-@dataclass(frozen=True)
-class _Places:
-    """The places (N, S) of each row's labels among blanks: which class stands there, and how one gets there.
-
-    ``real`` are the places that a row has, ``skip`` those that are reached from the last but one, ``last`` those on
-    which all labels are told.
-    """
-
-    symbol: Ints
-    real: Bools
-    skip: Bools
-    last: Bools
-
-    @classmethod
-    def of(cls, labels: Ints, blank: int) -> _Places:
-        rows, count = labels.shape
-        symbol = np.full((rows, 2 * count + 1), blank)
-        symbol[:, 1::2] = np.where(labels >= 0, labels, blank)
-        place, end = np.arange(2 * count + 1), 2 * np.count_nonzero(labels >= 0, axis=1)[:, None]
-        skip = (place % 2 == 1) & (symbol != np.roll(symbol, 2, axis=1)) & (place > 1) & (place <= end)
-        return cls(symbol, place <= end, skip, (place <= end) & (place >= end - 1))
-
-    def take(self, rows: Ints) -> _Places:
-        return _Places(self.symbol[rows], self.real[rows], self.skip[rows], self.last[rows])
-
-    def among(self, x: Array, empty: float) -> Array:
-        """Numbers of classes (N, T, C) as those of places (N, T, S)."""
-        return np.where(self.real[:, None], np.take_along_axis(x, self.symbol[:, None], axis=2), empty)
-
-    def by_class(self, x: Array, classes: int) -> Array:
-        """Numbers of places (N, T, S) added up by class, (N, T, C)."""
-        made = np.zeros((*x.shape[:2], classes))
-        for place in range(x.shape[2]):
-            made[np.arange(len(x)), :, self.symbol[:, place]] += x[:, :, place]
-        return made
-
-    def failing(self, classes: int) -> Array:
-        """1 for the classes that lead nowhere from a place, (N, S, C), else 0."""
-        rows, count = self.symbol.shape
-        made = np.ones((rows, count, classes))
-        for step, reached in enumerate((self.real, self.real, self.skip)):
-            at = np.ix_(range(rows), range(count - step))
-            made[(*at, self.symbol[:, step:])] *= ~reached[:, step:]
-        return made
+def _missed(frames: Frames, failing: Array) -> Array:
+    """The probability of a class that leads nowhere from a place, in each frame, (N, T, S)."""
+    return np.asarray(frames.p @ np.ascontiguousarray(failing.transpose(0, 2, 1)))
 
 
 @dataclass(frozen=True)
@@ -141,7 +92,7 @@ class _Paths:
     """All ways through the places of each row, and their probabilities."""
 
     frames: Frames
-    places: _Places
+    places: Places
 
     @cached_property
     def emitted(self) -> _Wide:
@@ -154,10 +105,10 @@ class _Paths:
         """For each place the probability to be there, before the first frame and after each."""
         start = np.zeros(self.places.symbol.shape)
         start[:, 0] = 1.0
-        made, nowhere = [_Wide.of(start)], _Wide.of(np.zeros_like(start))
+        made = [_Wide.of(start)]
         for t, live in enumerate(self.frames.live.T):
             now = made[-1]
-            inflow = _total(now, now.moved(1), now.moved(2).where(self.places.skip, nowhere))
+            inflow = _total(now, now.moved(1), now.moved(2).where(self.places.skip))
             made.append((inflow * self.emitted.at(t)).where(live[:, None], now))
         return made
 
@@ -165,17 +116,16 @@ class _Paths:
     def after(self) -> list[_Wide]:
         """For each place the probability of a good end from there, before the first frame and after each."""
         made = [_Wide.of(self.places.last.astype(np.float64))]
-        nowhere = _Wide.of(np.zeros(self.places.symbol.shape))
         for t in reversed(range(self.frames.live.shape[1])):
             now, live = made[-1], self.frames.live[:, t, None]
             come = now * self.emitted.at(t)
-            made.append(_total(come, come.moved(-1), come.where(self.places.skip, nowhere).moved(-2)).where(live, now))
+            made.append(_total(come, come.moved(-1), come.where(self.places.skip).moved(-2)).where(live, now))
         return made[::-1]
 
     @cached_property
     def likelihood(self) -> _Wide:
         """The probability of the labels, (N,)."""
-        end = self.before[-1].where(self.places.last, _Wide.of(np.zeros(self.places.symbol.shape)))
+        end = self.before[-1].where(self.places.last)
         top = end.e.max(axis=1, keepdims=True)
         top = np.where(np.isneginf(top), 0.0, top)
         return _Wide.of(_scaled(end.m, end.e - top).sum(axis=1), top[:, 0])
@@ -187,33 +137,71 @@ class _Paths:
         shares = np.stack([(come * end).over(self.likelihood) for come, end in pairs], axis=1)
         return self.places.by_class(shares, self.frames.p.shape[2])
 
+    @cached_property
+    def lead(self) -> list[_Wide]:
+        """By how much each place is better than the next, before the first frame and after each.
+
+        Signed sums of what is not common to both: where it hardly matters which one it is, a difference of their
+        probabilities has no digits left.
+        """
+        places = self.places
+        label, ahead = np.arange(places.symbol.shape[1]) % 2 == 1, moved(places.real, -1)
+        twin = label & moved(places.real & ~places.skip, -2)
+        made = [_Wide.of(np.where(ahead, places.last * 1.0 - moved(places.last * 1.0, -1), 0.0))]
+        for t, after in reversed(list(enumerate(self.after[1:]))):
+            now, q = made[-1], self.emitted.at(t)
+            # From a blank the label after next fails; from a label an equal one.
+            leap = -(q * after).where(places.skip).moved(-3)
+            wait = q * _total(now, now.moved(-1))
+            new = (q * after).where(label & ~twin, wait.where(twin, _total(wait, leap))).where(ahead)
+            made.append(new.where(self.frames.live[:, t, None], now))
+        return made[::-1]
+
+    @cached_property
+    def slope(self) -> Array:
+        """The derivative by the logits: p - occupancy, from how much better other classes would be in each frame."""
+        p, places = self.frames.p, self.places
+        failing = places.failing(p.shape[2])
+        missed = _Wide.of(_missed(self.frames, failing))
+        gains, shares = [], []
+        for t, (here, end, ahead) in enumerate(zip(self.before, self.after[1:], self.lead[1:], strict=False)):
+            q0, f = self.emitted.at(t), missed.at(t)
+            q1, q2 = q0.moved(-1), q0.where(places.skip).moved(-2)
+            one, two = ahead, ahead.moved(-1)
+            both = _total(one, two)
+            stay = -_total(q1 * one, q2 * both, f * end)
+            step = _total(q0 * one, -(q2 * two), -(f * end.moved(-1)))
+            leap = _total(q0 * both, q1 * two, -(f * end.moved(-2)))
+            a, b, c = ((here * q * gain).over(self.likelihood) for q, gain in ((q0, stay), (q1, step), (q2, leap)))
+            gains.append(a + moved(b, 1) + moved(c, 2))
+            shares.append((here * self.after[t]).over(self.likelihood))
+        return places.by_class(np.stack(gains, axis=1), p.shape[2]) + p * (np.stack(shares, axis=1) @ failing)
+
 
 @dataclass(frozen=True)
 class _Failures:
     """The probability *not* to come to the labels, where that is the smaller one: a sum in which nothing cancels."""
 
     frames: Frames
-    places: _Places
-
-    @cached_property
-    def failing(self) -> Array:
-        return self.places.failing(self.frames.p.shape[2])
+    places: Places
 
     @cached_property
     def steps(self) -> tuple[Array, Array, Array]:
         """The probabilities to stay at a place, to go on by one, and by two, (N, T, S) each."""
         p, skip = self.places.among(self.frames.p, 0.0), self.places.skip[:, None]
-        return p, _moved(p, -1), _moved(np.where(skip, p, 0.0), -2)
+        return p, moved(p, -1), moved(np.where(skip, p, 0.0), -2)
 
     @cached_property
     def missed(self) -> Array:
         """The probability of a class that leads nowhere from a place, in each frame, (N, T, S)."""
         frames = self.frames
         if frames.tied:
-            return np.asarray(frames.p @ np.ascontiguousarray(self.failing.transpose(0, 2, 1)))
+            return np.asarray(
+                frames.p @ np.ascontiguousarray(self.places.failing(frames.p.shape[2]).transpose(0, 2, 1))
+            )
         surprise, skip = self.places.among(frames.surprise, np.inf), self.places.skip[:, None]
-        least = np.minimum(surprise, _moved(surprise, -1, np.inf))
-        least = np.minimum(least, _moved(np.where(skip, surprise, np.inf), -2, np.inf))
+        least = np.minimum(surprise, moved(surprise, -1, np.inf))
+        least = np.minimum(least, moved(np.where(skip, surprise, np.inf), -2, np.inf))
         low, middle, _ = np.sort(np.stack(self.steps), axis=0)
         return -np.expm1(-least) - (low + middle)
 
@@ -224,7 +212,7 @@ class _Failures:
         for t in reversed(range(self.frames.live.shape[1])):
             now, live = made[-1], self.frames.live[:, t, None]
             stay, one, two = (step[:, t] for step in self.steps)
-            ahead = stay * now + one * _moved(now, -1) + two * _moved(now, -2)
+            ahead = stay * now + one * moved(now, -1) + two * moved(now, -2)
             made.append(np.where(live, self.missed[:, t] + ahead, now))
         return made[::-1]
 
@@ -232,17 +220,6 @@ class _Failures:
     def whole(self) -> Array:
         """The probability to fail, (N,)."""
         return self.after[0][:, 0]
-
-    def slope(self, before: Sequence[Array]) -> Array:
-        """The derivative by the logits, given the probability of each place ``before`` each frame."""
-        p, rest, places = self.frames.p, self.frames.rest, self.places
-        here = np.stack(before, axis=1)
-        inflow = here + _moved(here, 1) + np.where(places.skip[:, None], _moved(here, 2), 0.0)
-        end = np.stack(self.after[1:], axis=1) * places.real[:, None]
-        # Of failing, given a class in a frame: what has failed before is the same for all.
-        given = here @ self.failing + places.by_class(inflow * end, p.shape[2])
-        lead = given * rest - others((p * given).reshape(-1, p.shape[2])).reshape(p.shape)
-        return p * lead / (1.0 - self.whole)[:, None, None]
 
 
 def _unfit(frames: Frames, labels: Ints, *, blank: int) -> Fault | None:
@@ -296,7 +273,7 @@ def ctc(
     log-probabilities, each a variable of its own, it is minus the occupancy. Frames from a row's length on have none.
     Labels that no alignment reaches, as logits of -inf forbid it, cost infinity, without a slope.
     """
-    paths = _Paths(frames, _Places.of(labels, blank))
+    paths = _Paths(frames, Places.of(labels, blank))
     likelihood, live = paths.likelihood, frames.live[:, :, None]
     value = -np.log(likelihood.m) - likelihood.e * math.log(2.0)
     near: Ints = np.flatnonzero(likelihood.e >= 0.0)
@@ -308,12 +285,7 @@ def ctc(
         value[near] = -np.log1p(-failures.whole)
 
     def slope() -> Array:
-        if not frames.tied:
-            return -paths.occupancy
-        made = frames.p * _others(paths.occupancy) - frames.rest * paths.occupancy
-        if len(near):
-            made[near] = failures.slope([_scaled(now.m[near], now.e[near]) for now, _ in pairwise(paths.before)])
-        return made
+        return paths.slope if frames.tied else -paths.occupancy
 
     def bend() -> Array:
         share = paths.occupancy
