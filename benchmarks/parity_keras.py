@@ -297,6 +297,16 @@ def circle(d: Draws) -> Case:
     )
 
 
+def ctc(d: Draws) -> Case:
+    labels = np.array([[1, -1], [d.rng.integers(1, 3), 2]])
+
+    def run(logits: Any, labels: Any, reduction: str) -> Any:
+        return called("CTC", "rows", reduction, jnp.maximum(labels, 0), logits)
+
+    data = {"logits": d.real(2, 5, 3), "labels": labels}
+    return Case("keras.losses.CTC()(numpy.maximum(labels, 0), logits)", data, run, hess=False)
+
+
 def penalty(name: str, **names: str) -> Make:
     """A penalty on weights; ``names`` are its arguments, and the parameters or factors that they get."""
 
@@ -366,6 +376,7 @@ CASES: tuple[tuple[str, Make], ...] = (
     ("dice", overlap("Dice")),
     ("tversky", overlap("Tversky", "alpha", "beta")),
     ("circle", circle),
+    ("ctc", ctc),
     ("l1-penalty", penalty("L1", l1="")),
     ("l2-penalty", penalty("L2", l2="")),
     ("elastic-net", penalty("L1L2", l1="l1", l2="l2")),

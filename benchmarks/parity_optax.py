@@ -224,6 +224,24 @@ def listnet(d: Draws) -> Case:
     return Case("optax.losses.ranking_softmax_loss(scores, relevance)", data, run)
 
 
+def ctc(d: Draws) -> Case:
+    blank = int(d.rng.integers(0, 2))
+    labels = np.full((2, 2), 2)
+    labels[:, 0] = 1 - blank if d.coin() else 2
+    labels[0, 1] = -1
+    given = {"logits": d.real(2, 5, 3), "labels": labels, "lengths": np.array([5, 4])}
+
+    def run(logits: Any, labels: Any, lengths: Any, reduction: str) -> Any:
+        paddings = (jnp.arange(5) >= lengths[:, None]).astype(logits.dtype)
+        rows = LOSSES.ctc_loss(
+            logits, paddings, jnp.maximum(labels, 0), (labels < 0).astype(logits.dtype), blank_id=blank
+        )
+        return reduced(rows, reduction)
+
+    call = "optax.losses.ctc_loss(logits, logit_paddings, labels, label_paddings, blank_id=blank)"
+    return Case(call, given, run, {"blank": blank}, hess=False)
+
+
 def sigmoid(logits: Any, target: Any) -> Any:
     return LOSSES.sigmoid_binary_cross_entropy(logits, target)
 
@@ -316,6 +334,7 @@ CASES: tuple[tuple[str, Make], ...] = (
     ("triplet", triplet),
     ("nt-xent", ntxent),
     ("listnet", listnet),
+    ("ctc", ctc),
     (
         "dice",
         overlap(

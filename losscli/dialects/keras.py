@@ -52,6 +52,12 @@ DIALECTS: Mapping[str, Dialect] = {
         kernel=kernels.cross_entropy,
         mean="kept",
     ),
+    "ctc": Dialect(
+        "keras.losses.CTC()(labels, logits, sample_weight)",
+        "the blank is class 0, and labels are filled up with 0, not with -1; all frames count; labels that no alignment"
+        f" fits cost about 100000 there, with a slope, and infinity here; {_MEAN}",
+        mean="kept",
+    ),
     "dice": Dialect(
         "keras.losses.Dice()(target, probs)",
         "1e-7 is added below the fraction alone: two empty masks cost 1",

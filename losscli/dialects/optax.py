@@ -25,6 +25,10 @@ DIALECTS: Mapping[str, Dialect] = {
         "it reads logits unless told otherwise",
         link="logits",
     ),
+    "ctc": Dialect(
+        "optax.losses.ctc_loss(logits, logit_paddings, labels, label_paddings, blank_id=blank, log_epsilon=-1e5)",
+        "labels that no alignment fits cost about 100000 there, with a slope; infinity here",
+    ),
     "dice": Dialect(
         "optax.losses.binary_dice_loss(logits[None], target[None], smooth=1.0)",
         "it reads logits; the smoothing, 1 unless said otherwise, is added to the overlap, not to twice the overlap",

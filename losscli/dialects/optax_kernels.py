@@ -102,7 +102,8 @@ def triplet(a: Array, positive: Array, negative: Array, *, margin: float, p: flo
     near, far, beside = size(pull), size(push), size(across)
     swapped = np.heaviside(far - beside, 0.5) if swap else np.zeros_like(far)
     short = near - (np.minimum(far, beside) if swap else far) + margin
-    active = np.where(np.isnan(short), np.nan, np.heaviside(short, 0.5))
+    # A distance that is NaN has slopes of NaN, and leaves the other one without any.
+    active = np.where(np.isnan(short), 0.0, np.heaviside(short, 0.5))
 
     def slope(d: Array, size: Array) -> Array:
         return active * size ** (1.0 - p) * d ** (p - 1.0)
