@@ -11,7 +11,7 @@ import pytest
 from accuracy import Draw, check
 
 from losscli.cli import run
-from losscli.errors import DataError, UsageError
+from losscli.errors import DataError
 from losscli.evaluate import evaluate
 from losscli.loss import get
 from losscli.plan import How
@@ -168,8 +168,7 @@ def test_labels_that_are_no_classes_are_refused_with_their_place() -> None:
         assert error.place.index == (1, 1)
     assert refusal(labels=[[1, 2], [-1, 2]]).code == "domain"
     assert refusal(labels=[[1.0, 2.0], [1.0, 1.5]]).code == "domain"
-    with pytest.raises(UsageError, match="--blank must be less than the number of classes, 4"):
-        ctc(np.zeros((1, 3, 4)), [[1, 2]], blank=4)
+    assert refusal(labels=[[1, 2], [1, 2]], blank=4).message == "the blank 4 is not in 0..3"
 
 
 def test_more_frames_than_there_are_is_refused() -> None:

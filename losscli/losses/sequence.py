@@ -14,7 +14,6 @@ from typing import Annotated
 
 import numpy as np
 
-from losscli.errors import UsageError
 from losscli.families.sequence import SEQUENCE, Frames, Places, moved
 from losscli.inputs import Bools, Ints
 from losscli.loss import Fault, Param, Rows, loss
@@ -226,7 +225,7 @@ def _unfit(frames: Frames, labels: Ints, *, blank: int) -> Fault | None:
     """The first row whose labels are no classes, or cannot be told in its frames."""
     classes = frames.p.shape[2]
     if blank >= classes:
-        raise UsageError("parameter-range", f"--blank must be less than the number of classes, {classes}, not {blank}")
+        return Fault(0, "logits", (), "label-range", f"the blank {blank} is not in 0..{classes - 1}")
     wrong = (labels >= classes) | (labels == blank)
     if wrong.any():
         row, at = (int(i) for i in np.unravel_index(int(np.argmax(wrong)), wrong.shape))
