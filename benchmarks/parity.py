@@ -97,7 +97,8 @@ def difference(ours: Any, theirs: Any) -> float:
     if mine.shape != other.shape:
         return math.inf
     finite = np.isfinite(other)
-    if not np.array_equal(mine[~finite], other[~finite], equal_nan=True):
+    # NaN in ours alone would be lost in a maximum.
+    if not (np.array_equal(mine[~finite], other[~finite], equal_nan=True) and np.isfinite(mine[finite]).all()):
         return math.inf
     mine, other = mine[finite], other[finite]
     gap, size = np.abs(mine - other).max(initial=0.0), np.abs(other).max(initial=0.0)
