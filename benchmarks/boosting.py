@@ -140,7 +140,9 @@ def rates(
     """Logarithms of rates, and what came of them."""
 
     def case(d: Draws) -> Case:
-        data = {"prediction": d.real(scale=1.0), "target": draw(d)}
+        raw = d.real(scale=1.0)
+        # At a rate of 1 a count of 1 has no gradient.
+        data = {"prediction": np.where(raw == 0.0, 0.5, raw), "target": draw(d)}
         given = {ours: d.number(*bounds) for ours, (_, *bounds) in params.items()}
         theirs = {name: given[ours] for ours, (name, *_) in params.items()}
         made = {"from": "log-rate"}

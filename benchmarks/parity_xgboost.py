@@ -110,6 +110,8 @@ def of(name: str, **more: Any) -> dict[str, Any]:
 
 TAU, POWER, SLOPE = ("quantile_alpha", 0.1, 0.9), ("tweedie_variance_power", 1.1, 1.9), ("huber_slope", 0.3, 3.0)
 POSITIVES = "scale_pos_weight"
+# A sure row's 1 - p has few digits in single precision.
+SURE = 2e-5
 LINE = of("reg:squarederror")
 CASES: Made = (
     ("half-mse", regression(LINE)),
@@ -122,9 +124,9 @@ CASES: Made = (
     ("tweedie", rates(of("reg:tweedie"), Draws.counts, power=POWER)),
     ("hinge", margin(of("binary:hinge"))),
     ("logistic", margin(of("binary:logistic"))),
-    ("bce", binary(of("binary:logistic"), POSITIVES)),
-    ("bce", binary(of("reg:logistic"), POSITIVES, soft=True)),
-    ("bce", binary(of("binary:logitraw"), POSITIVES, soft=True)),
+    ("bce", binary(of("binary:logistic"), POSITIVES, bar=SURE)),
+    ("bce", binary(of("reg:logistic"), POSITIVES, soft=True, bar=SURE)),
+    ("bce", binary(of("binary:logitraw"), POSITIVES, soft=True, bar=SURE)),
     ("ce", classes(of("multi:softprob"))),
     ("cox", cox),
     (
