@@ -141,7 +141,7 @@ def test_a_small_sample_is_one_whole_batch_of_its_inputs(path: Path) -> None:
     reads: Signature = SIGNATURES[path.name.partition(".")[0]]
     sources = gather([str(path)], reads.names)
     for name, source in sources.items():
-        assert len(source.array) == 5
+        assert len(source.array) == 5 or reads.entry(name).shared
         if path.suffix != ".npy":
             held = open_source(
                 f"{path}::{name}" if path.suffix != ".csv" or source.array.ndim == 1 else f"{path}::{name}_*"
