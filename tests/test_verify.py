@@ -287,3 +287,46 @@ def test_the_exit_codes_and_the_headline(folder: Path, capsys: pytest.CaptureFix
     code, out, err = told(capsys, "--grad", "y.npy")
     assert (code, out) == (3, "")
     assert "--grad has shape (24,), and logits has (24, 5)" in err
+
+
+HEADS = {"ce": ("labels", RNG.integers(0, 3, 40)), "mse": ("target", RNG.normal(size=40).astype(np.float32))}
+
+
+@pytest.mark.parametrize("name", HEADS)
+@pytest.mark.parametrize("wrt", ["features", "weights", "bias"])
+def test_a_linear_head_in_single_precision(name: str, wrt: str) -> None:
+    bound, (label, target) = losscli.get(name).linear.bind(), HEADS[name]
+    x = RNG.normal(size=(40, 9)).astype(np.float32)
+    w = RNG.normal(size=(3, 9) if name == "ce" else 9).astype(np.float32)
+    z = x @ w.T
+    by_score = naive(z, target, np.float32) if name == "ce" else 2 * (z - target) / np.float32(40)
+    slopes = {
+        "weights": by_score.T @ x,
+        "bias": np.atleast_1d(by_score.sum(axis=0)),
+        "features": by_score @ w if name == "ce" else by_score[:, None] * w,
+    }
+    data = {"features": x, "weights": w, "bias": np.zeros(3 if name == "ce" else 1, np.float32), label: target}
+    claim = slopes[wrt]
+    assert verify(bound, data, Claims(grad=claim, precision="float32"), wrt=wrt).verdict == "pass"
+    off = verify(bound, data, Claims(grad=claim * np.float32(1.01), precision="float32"), wrt=wrt)
+    assert off.verdict == "fail"
+
+
+def test_what_is_lost_in_one_minus_p_is_allowed_where_it_is_needed() -> None:
+    """Focal loss as it is often written takes p from 1 - (1 - p); cross-entropy never does."""
+    z = np.float32(-9.0)
+    p = 1 / (1 + np.exp(-z))
+    lost = float(np.float32(1) - (np.float32(1) - np.float32(p))) / float(p)
+    assert abs(lost - 1) > 1e-5
+    data = {"logits": np.array([z]), "target": np.array([0.0])}
+    for name, verdict in (("focal", "pass"), ("bce", "fail")):
+        bound = losscli.get(name).bind()
+        claim = (truth(bound, data) * lost).astype(np.float32)
+        assert verify(bound, data, Claims(grad=claim)).verdict == verdict
+
+
+def test_all_together_show_a_factor_that_no_entry_can() -> None:
+    precision = FORMATS["bfloat16"]
+    data = {**DATA, "logits": precision.rounded(LOGITS)}
+    off = precision.rounded(1.02 * truth(CE, data))
+    assert verify(CE, data, Claims(grad=off)).slopes[0].tally.factor == pytest.approx(1.02, abs=2e-3)

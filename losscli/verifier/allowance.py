@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from losscli.blocks import Scaled
-from losscli.inputs import Array, Fold, Partials, Target
+from losscli.inputs import PROBABILITY, Array, Fold, Partials, Target
 from losscli.loss import Bound, Pooled
 from losscli.plan import Plan
 from losscli.targets import Table
@@ -158,8 +158,8 @@ def _shares(slopes: Slopes, step: float) -> Iterator[Array]:
 
 def spread(slopes: Slopes) -> float:
     """k = 4(1 + log2 of how many numbers are added up): those of a row, a group, or all rows of a pooled loss."""
-    plan, name = slopes.plan, slopes.plan.signature.names[0]
-    lengths = [plan.classes, *plan.first.shape[len(plan.lead) :][: plan.own_axes(name)]]
+    plan = slopes.plan
+    lengths = [plan.classes, *slopes.table.arrays[0].shape[1:]]
     if plan.groups is not None:
         lengths.append(int(plan.groups.sizes.max()))
     count = max(1, *map(int, lengths), 1)
@@ -191,14 +191,12 @@ def _by_inputs(slopes: Slopes, step: float) -> Iterator[Array]:
 
 
 def _through_probabilities(slopes: Slopes) -> bool:
-    """Whether logits become probabilities on their way."""
+    """Whether logits become probabilities on their way: of classes, or of two outcomes each."""
     signature = slopes.plan.signature
-    return (
-        slopes.plan.link == "logits"
-        and "probs" in signature.links
-        and slopes.name == signature.names[0]
-        and not slopes.totals
-    )
+    name = signature.names[0]
+    if slopes.plan.link != "logits" or "probs" not in signature.links or slopes.name != name or slopes.totals:
+        return False
+    return signature.layout == "classes" or signature.domain(name, "probs") is PROBABILITY
 
 
 def _by_probabilities(slopes: Slopes, step: float) -> Iterator[Array]:
@@ -214,19 +212,37 @@ def _by_probabilities(slopes: Slopes, step: float) -> Iterator[Array]:
 
     exact, terms = slope(p)
     yield step * terms
-    for mine in _parts(slopes, p.shape):
-        yield np.abs(slope(p * np.exp(-step * shaky * mine))[0] - exact)
+    for moved in _moved(slopes, p, step * shaky):
+        yield np.abs(slope(moved)[0] - exact)
 
 
-def _parts(slopes: Slopes, shape: tuple[int, ...]) -> Iterator[Array]:
-    """Which probabilities move together: those of the labels, and the others, so that they cannot cancel."""
+def _moved(slopes: Slopes, p: Array, by: Array) -> Iterator[Array]:
+    """The probabilities with those of the labels moved by a rounding, and with the others, so that they cannot cancel.
+
+    Of two outcomes it is the probability that is rounded; and, where the loss of an outcome is discounted by its own
+    chance as focal loss is, 1 - p too, of which 1 - (1 - p) makes a large part of a small p.
+    """
     target = slopes.table.weighing.target
-    if not isinstance(target, Target):
-        yield np.ones(shape)
+    if isinstance(target, Target):
+        mine = target.dense(p.shape[1]) > 0.0
+        yield p * np.exp(-by * mine)
+        yield p * np.exp(-by * ~mine)
         return
-    mine = target.dense(shape[1]) > 0.0
-    yield mine.astype(np.float64)
-    yield (~mine).astype(np.float64)
+    yield p * np.exp(-by)
+    if _is_discounted(slopes):
+        yield np.minimum(p - (1.0 - p) * np.expm1(-by), _BELOW_ONE)
+
+
+def _is_discounted(slopes: Slopes) -> bool:
+    """Whether the slopes by the kernel's variables move with them: a likelihood is a plain sum of surprises."""
+    variables = slopes.fold.variables
+    if not all(map(_is_real, variables)):
+        # Outcomes that come with their own arithmetic do more than add up.
+        return True
+    *surprises, target = variables
+    kernels = (slopes.bound(*variables), slopes.bound(*(1.5 * surprise for surprise in surprises), target))
+    first, second = (Scaled(kernel.grad(), None, 1.0) for kernel in kernels if not isinstance(kernel, Pooled))
+    return not all(np.array_equal(a, b, equal_nan=True) for a, b in zip(first, second, strict=True))
 
 
 def _probabilities(slopes: Slopes) -> tuple[Array, Array]:
@@ -290,6 +306,12 @@ def _shaken(x: Array, by: Array | float) -> Array:
     return np.where(x == np.round(x), x, x * (1.0 + by))
 
 
+def losses_of(slopes: Slopes) -> Array:
+    """The losses of a block, weighted and before the reduction; of a pooled loss, its value."""
+    with np.errstate(all="ignore"):
+        return _losses(slopes, slopes.fold, slopes.fold.variables, slopes.totals)
+
+
 def _moved_folds(slopes: Slopes, step: float) -> Iterator[Fold]:
     """The data with their probabilities, or their inputs, moved by a rounding."""
     arrays = slopes.table.arrays
@@ -297,8 +319,8 @@ def _moved_folds(slopes: Slopes, step: float) -> Iterator[Fold]:
         return
     if _through_probabilities(slopes):
         p, shaky = _probabilities(slopes)
-        for mine in _parts(slopes, p.shape):
-            yield slopes.fold_of([p * np.exp(-step * shaky * mine), *arrays[1:]], "probs")
+        for moved in _moved(slopes, p, step * shaky):
+            yield slopes.fold_of([moved, *arrays[1:]], "probs")
     elif slopes.plan.signature.layout != "elements":
         yield from _moved_inputs(slopes, step)
 

@@ -14,9 +14,11 @@ import numpy as np
 from losscli.inputs import Array, Ints
 from losscli.loss import Bound
 from losscli.plan import Column, Plan
+from losscli.sums import Exact
 from losscli.targets import Table, arrange
-from losscli.verifier.allowance import Precision, Slopes, allowance
+from losscli.verifier.allowance import Precision, Slopes
 from losscli.verifier.differences import BoolArray, IntArray
+from losscli.verifier.heads import allowed
 from losscli.verifier.verdict import BLUNT, FAIL, INCONCLUSIVE, NONFINITE, PASS
 
 KEPT = 64
@@ -50,7 +52,8 @@ class Tally:
 
     ``counts`` by code; ``open`` how many entries within their bars are smaller than what the bar can tell, by the power
     of two of the bar; ``ulps`` by eighths of a power of two; ``notice`` the least common factor's error that some entry
-    would show; ``largest`` slope and ``bar``; ``squares`` of the difference and of the reference.
+    would show; ``largest`` slope and ``bar``; ``products`` the sum of claim times
+    reference and ``squares`` that of the reference's squares.
     """
 
     counts: Counter[int] = field(default_factory=Counter)
@@ -59,7 +62,8 @@ class Tally:
     notice: float = float("inf")
     largest: float = 0.0
     bar: float = 0.0
-    far: float = 0.0
+    products: Exact = field(default_factory=Exact)
+    squares: Exact = field(default_factory=Exact)
     worst: tuple[Suspect, ...] = ()
 
     def __add__(self, other: Tally) -> Tally:
@@ -71,7 +75,8 @@ class Tally:
             min(self.notice, other.notice),
             max(self.largest, other.largest),
             max(self.bar, other.bar),
-            max(self.far, other.far),
+            self.products + other.products,
+            self.squares + other.squares,
             tuple(worst[:KEPT]),
         )
 
@@ -79,6 +84,11 @@ class Tally:
     def checked(self) -> int:
         """How many entries were looked at."""
         return self.counts.total()
+
+    @property
+    def factor(self) -> float:
+        """The number that the exact slopes are multiplied by to come closest to the claims; NaN where all are zero."""
+        return self.products.value / self.squares.value if self.squares.value > 0.0 else float("nan")
 
     def percentile(self, share: float) -> float:
         """The ulps that a share of the entries with a difference or without one stays below."""
@@ -134,7 +144,7 @@ class Audit:
         with np.errstate(all="ignore"):
             exact = made.value
         claim, dropped, keep = self._claimed(span, table, exact)
-        bar = allowance(made, self.precision) + _EXACT * np.abs(exact)
+        bar = allowed(made, self.precision) + _EXACT * np.abs(exact)
         return Beside(made, claim, bar, judged(claim, exact, bar), keep, dropped)
 
     def _claimed(self, span: tuple[int, int], table: Table, exact: Array) -> tuple[Array, Array, Ints]:
@@ -153,6 +163,7 @@ class Audit:
         exact, bar = seen.slopes.value, seen.bar
         stray = np.argwhere(seen.dropped != 0.0)
         known = np.isfinite(exact) & np.isfinite(bar)
+        both = known & np.isfinite(seen.claim)
         sizes = np.abs(exact[known])
         clear = sizes > 0.0
         counts: Counter[int] = Counter(
@@ -168,7 +179,8 @@ class Audit:
             float((2.0 * bar[known][clear] / sizes[clear]).min(initial=np.inf)),
             float(sizes.max(initial=0.0)),
             float(bar[known].max(initial=0.0)),
-            float(np.abs(seen.claim - exact)[known & np.isfinite(seen.claim)].max(initial=0.0)),
+            Exact().plus(float((seen.claim[both] * exact[both]).sum())),
+            Exact().plus(float((exact[both] ** 2).sum())),
             self._worst(start, seen) + self._stray(start, seen, stray[:KEPT]),
         )
 

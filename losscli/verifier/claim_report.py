@@ -7,7 +7,11 @@ from typing import Any
 from losscli.verifier.audit import Suspect
 from losscli.verifier.claims import Judged, Verified
 from losscli.verifier.differences import Reason
+from losscli.verifier.valued import Valued
 from losscli.verifier.verdict import INCONCLUSIVE, VERDICTS
+
+# Where this much could hide in every entry, what all of them say together is worth a word.
+_COARSE = 0.001
 
 
 def content(verified: Verified) -> dict[str, Any]:
@@ -27,9 +31,11 @@ def content(verified: Verified) -> dict[str, Any]:
         "points": [
             {"kind": part.kind, "checked": sum(part.counts.values()), "verdict": part.verdict} for part in parts
         ],
-        "methods": _methods(parts),
+        "methods": _methods(parts) + _by_formula(value),
         "worst": [_entry(part, suspect) for part in parts for suspect in part.worst],
-        "diagnosis": [],
+        "diagnosis": [
+            {"hypothesis": one.hypothesis, "scale": one.scale, "residual": one.residual} for one in verified.diagnosis
+        ],
         "selftest": {"planted": sum(p.planted for p in parts), "caught": sum(p.caught for p in parts)},
         "seed": verified.seed,
         "reproduce": verified.reproduce,
@@ -69,17 +75,24 @@ def _limit(part: Judged) -> str:
     share = part.tally.notice
     if not share < 1.0:
         return f"and no error can be told from rounding in {part.precision.name}"
-    return f"an error of every entry below {100.0 * share:.2g} % cannot be told from rounding in {part.precision.name}"
+    line = f"an error of every entry below {100.0 * share:.2g} % cannot be told from rounding in {part.precision.name}"
+    return f"{line}; on the whole they are {part.tally.factor:.4f} times the exact ones" if share > _COARSE else line
 
 
 def _methods(parts: tuple[Judged, ...]) -> list[dict[str, Any]]:
     made = []
     for part in parts:
-        made.append({"name": f"exact {part.kind}", "agree": part.verdict == "pass", "evaluations": 1})
+        made.append({"name": f"exact {part.kind}", "agree": True, "evaluations": 1})
         if part.opinion.evaluations:
-            disagree = part.opinion.confirmed > 0
-            made.append({"name": "ridders", "agree": not disagree, "evaluations": part.opinion.evaluations})
+            # Asked about differences alone: it agrees with the exact slope where it finds them too.
+            agree = part.opinion.confirmed == len(part.opinion.codes)
+            made.append({"name": "ridders", "agree": agree, "evaluations": part.opinion.evaluations})
     return made
+
+
+def _by_formula(value: Valued | None) -> list[dict[str, Any]]:
+    asked, agree = (0, True) if value is None else value.formula
+    return [{"name": "formula", "agree": agree, "evaluations": asked}] if asked else []
 
 
 def _entry(part: Judged, suspect: Suspect) -> dict[str, Any]:
@@ -110,5 +123,6 @@ def _claim(part: Judged) -> dict[str, Any]:
         "verdict": part.verdict,
         "precision": part.precision.name,
         "notice": tally.notice,
+        "factor": tally.factor,
         "ulps": {"p50": tally.percentile(0.5), "p99": tally.percentile(0.99), "max": tally.percentile(1.0)},
     }

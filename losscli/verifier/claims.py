@@ -28,9 +28,9 @@ from losscli.sums import Part
 from losscli.verifier.allowance import FORMATS, Precision
 from losscli.verifier.audit import Audit, Suspect, Tally, judged
 from losscli.verifier.mutants import MUTANTS
+from losscli.verifier.opinion import Opinion, second_opinion
 from losscli.verifier.valued import Valued, judge_value
 from losscli.verifier.verdict import FAIL, INCONCLUSIVE, KINK_FAIL, KINK_OK, PASS, VERDICTS, Overall, overall
-from losscli.verifier.opinion import Opinion, second_opinion
 
 # An entry whose whole allowance is this share of the largest slope is settled, though its own size hides behind it.
 _SMALL = 0.01

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,25 +18,34 @@ from losscli.inputs import Array
 from losscli.results import Result
 from losscli.sums import Exact
 from losscli.targets import arrange
-from losscli.verifier.allowance import Precision, Slopes, value_allowance
+from losscli.verifier.allowance import FORMATS, Precision, Slopes, losses_of
 from losscli.verifier.audit import judged
+from losscli.verifier.heads import values_allowed
 from losscli.verifier.verdict import FAIL, INCONCLUSIVE, NONFINITE, PASS, VERDICTS, Overall, overall
+
+# As many losses of the printed formula as are had in a moment.
+_ASKED = 8
 
 
 @dataclass(frozen=True)
 class Valued:
-    """The answer about a claimed value: one number, or the worst of many."""
+    """The answer about a claimed value: one number, or the worst of many.
+
+    ``formula`` tells how many losses the printed formula was asked about, and whether it gave the same: only then is a
+    difference a failure.
+    """
 
     claimed: float
     reference: float
     bar: float
     verdict: Overall
     counts: Mapping[str, int]
+    formula: tuple[int, bool] = (0, True)
 
 
 @dataclass(frozen=True)
 class _Allowed:
-    """The allowances of a block's losses, or with ``total`` their sum."""
+    """The allowances of every block's losses."""
 
     slopes: Slopes
     precision: Precision
@@ -46,16 +56,16 @@ class _Allowed:
         given = self.slopes
         table = arrange(given.plan, *span)
         made = Slopes(given.bound, given.plan, table, given.name, given.scale, given.totals)
-        allowed = value_allowance(made, self.precision)
+        sizes = values_allowed(made, self.precision)
         if self.into is not None:
             first, rows = span[0] * math.prod(given.plan.lead[1:]), table.weighing.rows
             keep = table.weighing.keep
             if table.groups is not None:
                 assert given.plan.groups is not None
                 first = int(np.searchsorted(given.plan.groups.starts, span[0]))
-                rows = len(allowed)
-            self.into[first : first + rows][slice(None) if keep is None else keep] = allowed
-        return Exact().plus(float(allowed.sum()))
+                rows = len(sizes)
+            self.into[first : first + rows][slice(None) if keep is None else keep] = sizes
+        return Exact().plus(float(sizes.sum()))
 
 
 def judge_value(
@@ -84,13 +94,38 @@ def judge_value(
     each = np.zeros(exact.size) if exact.ndim else None
     work = _Allowed(slopes, precision, each)
     if totals:
-        allowed: Any = value_allowance(slopes, precision)
+        allowed: Any = values_allowed(slopes, precision)
     else:
         total = sum(engine(work, made.spans()), Exact()).value
         added = precision.unit * 4.0 * math.log2(max(2, result.rows)) * np.abs(exact) if exact.ndim == 0 else 0.0
         allowed = total * scale + added if each is None else each.reshape(exact.shape)
     bar = np.atleast_1d(allowed + digit + precision.unit * np.abs(exact) + precision.tiny)
-    return _valued(np.atleast_1d(given), np.atleast_1d(exact), bar)
+    found = _valued(np.atleast_1d(given), np.atleast_1d(exact), bar)
+    return found if found.verdict != "fail" else _confirmed(found, slopes)
+
+
+def _confirmed(found: Valued, slopes: Slopes) -> Valued:
+    """A failure with the opinion of the printed formula about the exact losses, where there is one to be had."""
+    if importlib.util.find_spec("mpmath") is None or not slopes.bound.loss.formula:
+        return found
+    from losscli.verifier.oracle import Oracle
+
+    table, weight = slopes.table, slopes.table.weighing.weight
+    if slopes.totals and (weight is not None or table.weighing.rows < slopes.plan.rows):
+        # The formula of a pooled loss reads all rows, and knows nothing of weights within its sums.
+        return found
+    oracle = Oracle(slopes.bound, slopes.plan, table, bool(slopes.totals))
+    losses = np.atleast_1d(losses_of(slopes))
+    asked = np.unique(np.linspace(0, oracle.units - 1, min(oracle.units, _ASKED)).astype(int))
+    with np.errstate(all="ignore"):
+        truth = np.array([float(oracle.value(int(unit), digits=30)) for unit in asked])
+        allowed = np.atleast_1d(values_allowed(slopes, FORMATS["float64"]))[asked]
+        agree = bool((np.abs(losses[asked] - truth) <= allowed).all())
+    if agree:
+        return replace(found, formula=(len(asked), True))
+    counts = Counter(found.counts)
+    counts["inconclusive"] += counts.pop("fail")
+    return replace(found, verdict="inconclusive", counts=dict(counts), formula=(len(asked), False))
 
 
 def _valued(claim: Array, exact: Array, bar: Array) -> Valued:
