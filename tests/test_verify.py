@@ -196,6 +196,14 @@ def test_a_row_that_does_not_count_has_no_slope() -> None:
     assert found.slopes[0].worst[0].index == (row, 1)
 
 
+def test_nothing_checked_is_no_pass() -> None:
+    options = {"how": How(ignore_index=-100)}
+    data = {**DATA, "labels": np.full(24, -100)}
+    assert verify(CE, data, Claims(grad=np.zeros_like(LOGITS)), **options).verdict == "not_checked"
+    assert verify(CE, data, Claims(grad=LOGITS), **options).verdict == "fail"
+    assert verify(CE, data, Claims(value=0.0), **options).verdict != "pass"
+
+
 def test_any_slope_between_is_right_at_a_kink() -> None:
     mae = losscli.get("mae").bind()
     data = {"prediction": np.array([0.0, 1.0, 2.0]), "target": np.array([0.0, 3.0, 0.0])}

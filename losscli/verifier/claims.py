@@ -165,7 +165,10 @@ def verify(
         if order == 2:
             _check_hessian(bound, made, name)
         audit = Audit(bound, made, name, columns[kind], formats[kind], scale, totals, order)
-        parts.append(_judged(audit, engine))
+        part = _judged(audit, engine)
+        # Zeros where no row counts say nothing of the loss.
+        vacuous = result.kept == 0 and part.verdict == "pass"
+        parts.append(replace(part, verdict="not_checked") if vacuous else part)
     verdicts = [part.verdict for part in parts] + ([value.verdict] if value is not None else [])
     return Verified(bound, made, reduction, scale, _together(verdicts), value, tuple(parts), seed, command)
 
