@@ -266,7 +266,9 @@ def _about(libraries: Mapping[str, str], seeds: int) -> list[str]:
 
 
 def write(text: str, page: Path, marks: tuple[str, str] = MARKS) -> None:
-    """Put a text between its marks in a file."""
+    """Put a text between its marks in a file, which is made where there is none."""
+    if not page.exists():
+        page.write_text(f"# Accuracy\n\n{marks[0]}\n{marks[1]}\n", encoding="utf-8")
     before, _, rest = page.read_text(encoding="utf-8").partition(marks[0])
     after = rest.partition(marks[1])[2]
     page.write_text(f"{before}{marks[0]}\n{text}\n{marks[1]}{after}", encoding="utf-8")

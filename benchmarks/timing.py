@@ -186,6 +186,8 @@ def markdown(heads: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1)
 def write(name: str, text: str, *, after: str, page: str = "README.md") -> None:
     """Put text between the marks of a name in a page; in a new section behind another one's marks if need be."""
     path = ROOT / page
+    if not path.exists():
+        path.write_text(f"# {name.capitalize()}\n\n<!-- {name}:begin -->\n<!-- {name}:end -->\n", encoding="utf-8")
     page = path.read_text(encoding="utf-8")
     begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
     if begin not in page:
