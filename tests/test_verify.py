@@ -45,14 +45,14 @@ def drawn(entry: Loss, seed: int = 3):
     """Data of a loss, and its exact gradient."""
     bound = entry.bind()
     data = cases(bound, entry.reads.default_link, seed, ["random"])[0].data
-    return bound, data, truth(bound, data, reduction="sum")
+    return bound, data, truth(bound, data)
 
 
 def test_the_truth_rounded_never_fails(entry: Loss) -> None:
     bound, data, exact = drawn(entry)
     for name in NARROW:
         claim = FORMATS[name].rounded(exact)
-        found = verify(bound, data, Claims(grad=claim, precision=name), reduction="sum")
+        found = verify(bound, data, Claims(grad=claim, precision=name))
         assert found.counts["fail"] + found.counts["kink_fail"] == 0
         # Another format may leave nothing to tell; here everything can be.
         assert name != "float64" or found.verdict == "pass"
@@ -61,10 +61,10 @@ def test_the_truth_rounded_never_fails(entry: Loss) -> None:
 def test_a_gradient_off_by_a_millionth_fails(entry: Loss) -> None:
     bound, data, exact = drawn(entry)
     if not exact.any():
-        assert verify(bound, data, Claims(grad=exact + 1e-6), reduction="sum").verdict == "fail"
+        assert verify(bound, data, Claims(grad=exact + 1e-6)).verdict == "fail"
         return
     for factor in (1.0 + 1e-6, 2.0, -1.0):
-        found = verify(bound, data, Claims(grad=factor * exact), reduction="sum")
+        found = verify(bound, data, Claims(grad=factor * exact))
         assert found.verdict == "fail"
         assert found.slopes[0].opinion.confirmed
 

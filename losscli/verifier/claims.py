@@ -143,8 +143,10 @@ def verify(
         for kind, column in columns.items()
     }
     result = evaluate(bound, made, reduction=reduction, engine=engine, empty="nan")
-    scale = 1.0 / result.weight if reduction == "mean" and result.weight > 0 else 1.0
     totals = _totals(bound, made, engine)
+    # A pooled loss has one value, whatever the reduction.
+    mean = reduction == "mean" and result.weight > 0 and not totals
+    scale = 1.0 / result.weight if mean else 1.0
     value = (
         None
         if claims.value is None
