@@ -24,7 +24,7 @@ def add(app: typer.Typer, words: list[str]) -> list[str]:
     """Register the verb."""
     known = [*((entry.name, entry.summary) for entry in functions().values()), ("one-hot", _ONE_HOT)]
     text = page(
-        "A function of entries or of rows: sigmoid, softmax, log-softmax, ...; its Jacobian on request.",
+        "A function of entries or of rows, such as softmax; its Jacobian on request.",
         [
             "losscli sample ce --format csv | losscli apply softmax '-::logits_*'",
             "losscli apply sigmoid x.npy -o p.npy",

@@ -22,7 +22,7 @@ _VERBS = {
     "gradcheck": "Verify the gradient of a loss at built-in adversarial points, or at the data given.",
     "verify": "Judge numbers that another program claims: a value, a gradient, a Hessian.",
     "dialects": "What each library would return on this data, and why they differ.",
-    "apply": "A function of entries or of rows: sigmoid, softmax, ...; its Jacobian on request.",
+    "apply": "A function of entries or of rows, such as softmax; its Jacobian on request.",
     "list": "The catalogue: every loss with its definition.",
     "show": "One loss: formula, domain, kinks, parameters, sources, the peers' names.",
     "sample": "A small sample input of a loss, in any format.",
