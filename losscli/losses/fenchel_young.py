@@ -108,7 +108,7 @@ def entmax(
     z: Array,
     t: Array,
     *,
-    alpha: Annotated[float, Param("2 gives sparsemax, towards 1 cross-entropy", above=1, at_most=2)] = 1.5,
+    alpha: Annotated[float, Param("how sparse: 2 gives sparsemax, towards 1 cross-entropy", above=1, at_most=2)] = 1.5,
 ) -> Rows:
     """Fenchel-Young loss of the alpha-entmax, a distribution between the softmax and the sparsemax.
 

@@ -124,7 +124,7 @@ def gce(
     s: Array,
     p: Array,
     *,
-    q: Annotated[float, Param("1 gives 1 - p, and towards 0 cross-entropy", above=0, at_most=1)] = 0.7,
+    q: Annotated[float, Param("how robust: 1 gives 1 - p, towards 0 cross-entropy", above=0, at_most=1)] = 0.7,
 ) -> Rows:
     """Generalized cross-entropy (1 - p^q)/q, between the absolute error and the cross-entropy."""
 
