@@ -257,3 +257,12 @@ def test_value_and_gradient_keep_their_digits_where_cosines_cancel(name: str, ki
     params = {"gamma": 30.0} if name == "circle" else {"temperature": 0.05}
     made = Draw(get(name).bind(**params), data, How(link="values"))
     assert check(made, rows=[0 if name == "circle" else 3], width=1) >= 2
+
+
+def test_an_anchor_that_its_only_neighbour_overlooks_keeps_the_digits_of_its_slope() -> None:
+    # Of its two positives the fourth row sees the last alone, which sees the other: 1 - 1/2 and -1/2 meet.
+    x = np.array([[0.4, 0.0], [0.876, 0.884], [-1.87, 2.26], [0.0, 1.866], [0.246, 0.309], [0.148, 0.28]])
+    data = {"embeddings": x, "labels": np.array([0, 0, 1, 1, 0, 1])}
+    made = Draw(get("supcon").bind(temperature=0.01), data, How(link="values"))
+    assert abs(in_batch("supcon", x, data["labels"], temperature=0.01)[1][3, 0]) < 1e-3
+    assert check(made, ["gradient"], rows=[3]) == 2

@@ -12,7 +12,7 @@ from losscli.inputs import REAL, SIGN, Array, Bools, Domain, Fold, Input, Ints, 
 from losscli.stable import along, norm, others, row_sums
 
 # Beyond this size a cosine is told by its distance from one, which then has digits of its own.
-_STEEP = 0.5
+_STEEP = 0.75
 # How many numbers the vectors of as many pairs as are looked at together may have.
 _AT_ONCE = 1 << 18
 

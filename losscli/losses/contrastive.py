@@ -91,10 +91,10 @@ def _batch(value: Array, count: Any, slope: Callable[[], Array]) -> Batch:
     return Batch(np.array([value.sum() * mean]), grad=lambda: slope() * mean)
 
 
-def _rivals(scores: _Scores, among: Bools, positive: Bools, temperature: float = 1.0) -> Batch:
+def _rivals(scores: _Scores, among: Bools, positive: Bools, temperature: float = 1.0, *, mutual: bool = False) -> Batch:
     """The surprise at a row's positives in the softmax of its scores among some: the mean over them, then over rows.
 
-    The slopes are by the scores times the temperature.
+    The slopes are by the scores times the temperature; ``mutual``: the score of a pair is one number for both rows.
     """
     several = positive.sum(axis=1, keepdims=True)
     share = _Share.of(scores, among)
@@ -109,8 +109,15 @@ def _rivals(scores: _Scores, among: Bools, positive: Bools, temperature: float =
         lead = np.where(positive, np.expm1(scores.less(scores.at(best))[0]), 0.0)
         above = (several * lead - row_sums(lead)[:, None]) * share.e[np.arange(len(best)), best][:, None]
         below = row_sums(np.where(positive, 0.0, share.e))[:, None]
-        made = np.where(positive, (above - below) / (several * total), share.e / total)
-        return np.where(several > 0, made, 0.0) / temperature
+        p = share.e / total
+        most, least = positive & (p > 0.75), positive & (several * p < 0.25)
+        beside = np.where(positive & ~least, (above - below) / (several * total), p)
+        rest = np.where(several > 0, np.where(most, -share.excess / total, beside), 0.0)
+        # Of two positives one may see the other alone, and be overlooked by it: 1 - 1/n and -1/n then meet first.
+        whole: Array = most - np.where(most | least, 1.0 / several, 0.0)
+        if mutual:
+            return ((whole + whole.T) + (rest + rest.T)) / (2.0 * temperature)
+        return (whole + rest) / temperature
 
     return _batch(value, np.count_nonzero(several), slope)
 
@@ -184,7 +191,7 @@ def supcon(cosines: Cosines, labels: Array, *, temperature: _Temperature = 0.1) 
     A batch without a positive pair gives 0. A zero embedding has the cosine 0 with all others, and no slope.
     """
     positive, negative = _same(labels)
-    return _rivals(_Scores.of(cosines, temperature), positive | negative, positive, temperature)
+    return _rivals(_Scores.of(cosines, temperature), positive | negative, positive, temperature, mutual=True)
 
 
 @loss(
