@@ -167,17 +167,19 @@ def draws(loss: Loss, scale: float, seed: int, *, rows: int = ROWS) -> Iterator[
         if len(reads.differentiable) > 1:
             yield Draw(
                 bound,
-                _close(data, reads.differentiable, rng, bool(reads.domain(reads.names[0], link).sums)),
+                _close(data, reads.differentiable, rng, reads.domain(reads.names[0], link).sums),
                 How(link=link),
             )
 
 
-def _close(data: Data, names: Sequence[str], rng: np.random.Generator, distributions: bool) -> Data:
+def _close(data: Data, names: Sequence[str], rng: np.random.Generator, sums: str) -> Data:
     """Inputs that nearly coincide: where differences, angles and divergences lose their digits."""
     first = data[names[0]]
     second = first * (1.0 + 1e-6 * rng.normal(size=first.shape))
-    if distributions:
+    if sums == "one":
         second = second / second.sum(axis=1, keepdims=True)
+    if sums == "exp":
+        second = np.minimum(second - np.log(np.exp(second).sum(axis=1, keepdims=True)), 0.0)
     # Of three vectors, one pair is close and its distance to the third is not.
     return {**data, names[1]: second}
 

@@ -100,13 +100,14 @@ def _saturation(bound: Bound, link: str, rng: np.random.Generator) -> list[Case]
     """Logits and residuals where exponentials saturate; probabilities beside 0 and 1."""
     reads = bound.loss.reads
     data = draw(reads, rng, link, rows=2 * len(SATURATION))
-    for name in reads.differentiable:
+    for number, name in enumerate(reads.differentiable):
         domain = reads.domain(name, link)
         array = data[name]
         if reads.entry(name).shared or domain.breaks is not None:
             continue
         if domain.sums:
-            data[name] = _saturated_rows(domain, array)
+            # Two distributions are not the same one.
+            data[name] = np.roll(_saturated_rows(domain, array), number, axis=0)
         elif np.isinf(domain.low):
             signs = rng.choice([-1.0, 1.0], array.shape) if domain.high > 0.0 else -np.ones(array.shape)
             sizes = np.resize(SATURATION, len(array)).reshape(-1, *([1] * (array.ndim - 1)))
@@ -199,7 +200,8 @@ def _labels(bound: Bound, link: str, rng: np.random.Generator) -> list[Case]:
             if reads.soft:
                 hows += [(How(link=link, class_weight=weight, label_smoothing=0.1), {name: index})]
     if "labels" in reads.options:
-        hows += [(How(link=link, zero_one_labels=True), {"label": rng.integers(0, 2, plain["label"].shape)})]
+        labels = np.asarray(rng.integers(0, 2, plain["label"].shape))
+        hows += [(How(link=link, zero_one_labels=True), {"label": labels})]
     if "target" in reads.names and reads.domain("target", link) is inputs.PROBABILITY:
         hows += [(How(link=link), {"target": np.resize([0.0, 1.0, 0.25], plain["target"].shape)})]
     return [Case("labels", {**plain, **change}, how) for how, change in hows]
@@ -272,20 +274,30 @@ def _bisect(bound: Bound, link: str, name: str, start: Data, end: Data) -> list[
     crossed = _differ(at_low, _pieces(bound, link, {**start, name: high}))
     if not crossed.any():
         return []
-    first, last = low.copy(), high.copy()
+    first, last, domain = low.copy(), high.copy(), bound.loss.reads.domain(name, link)
     for _ in range(80):
-        middle = low + (high - low) / 2.0
+        middle = _within(domain, low + (high - low) / 2.0)
         other = _differ(at_low, _pieces(bound, link, {**start, name: middle}))
         # Rows of a group move together.
         by_row = other.reshape(-1, *([1] * (low.ndim - 1))) if len(other) == len(low) else other.any()
         low, high = np.where(by_row, low, middle), np.where(by_row, middle, high)
     keep = np.flatnonzero(crossed) if len(crossed) == len(low) else np.arange(len(low))
-    beside = [high + gap * (last - first) / np.abs(last - first).max() for gap in BESIDE]
+    beside = [_within(domain, high + gap * (last - first) / np.abs(last - first).max()) for gap in BESIDE]
     # On a jump there is no slope to look at, only beside it.
     jumps = bound.loss.kinks is not None and bound.loss.kinks.jump
     sides = beside if jumps else [high, low, *beside]
     reads = bound.loss.reads
     return [{**_rows(reads, start, keep), name: side[keep]} for side in sides]
+
+
+def _within(domain: Domain, x: Array) -> Array:
+    """Rows that add up again, where the domain demands it."""
+    if domain.sums == "one":
+        x = np.maximum(x, 0.0)
+        return np.asarray(x / x.sum(axis=-1, keepdims=True))
+    if domain.sums == "exp":
+        return np.asarray(np.minimum(x - np.log(np.exp(x).sum(axis=-1, keepdims=True)), 0.0))
+    return x
 
 
 def _pieces(bound: Bound, link: str, data: Data) -> np.ndarray[Any, Any]:
