@@ -178,7 +178,8 @@ def _summary(result: Result, saved: Mapping[str, str]) -> list[tuple[str, object
     rows: list[tuple[str, object]] = [("loss", result.bound.loss.summary)]
     if isinstance(result.value, float):
         rows.append((result.reduction, repr(result.value)))
-        if result.bound.loss.name in ("ce", "nll") and result.reduction == "mean" and result.value < 700:
+        plain = result.bound.loss.name in ("ce", "nll") and not result.penalty.terms
+        if plain and result.reduction == "mean" and result.value < 700:
             rows.append(("perplexity", math.exp(result.value)))
     if result.accuracy is not None:
         rows.append(("accuracy", percent(result.accuracy)))
