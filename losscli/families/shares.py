@@ -140,7 +140,7 @@ class Probs(Given):
     def rise(self, m: Array, x: Array) -> Array:
         """m/p - 1."""
         far = np.where(np.isposinf(x), np.inf, over(m, self.p) - 1.0)
-        return np.where(np.abs(x) < _NEAR, np.expm1(x), far)
+        return np.where((np.abs(x) < _NEAR) & (m > 0.0), np.expm1(x), far)
 
     def tilt_bend(self, t: Tilted) -> Array:
         """s m (s (1 - m) - 1)/p²."""

@@ -238,7 +238,7 @@ def bhattacharyya(pair: Pair, *, base: Base = None) -> Rows:
     """Bhattacharyya distance: the negative logarithm of the sum of √(pq); half of renyi with alpha = 1/2."""
     half = pair.tilt(0.5)
     rows = Rows(
-        -half.log_mass[:, 0],
+        0.0 - half.log_mass[:, 0],
         grad=lambda: tuple(-slope for slope in half.log_slopes()),
         hess=lambda: tuple(-curve for curve in half.log_bends()),
     )
