@@ -42,4 +42,86 @@ def ctc(p: Any, labels: Any, lengths: Any, blank: Any) -> Any:
     return -mpmath.log(sum(mass for (told, _), mass in alive.items() if told == len(wanted)))
 
 
-PLAIN: Mapping[str, Callable[..., Any]] = {"ctc": ctc, "entmax": entmax}
+_HEIGHTS: dict[Any, Any] = {}
+
+
+def sinkhorn(x: Any, y: Any, epsilon: Any, p: Any, debiased: Any) -> Any:
+    """The dual's value at its maximum; where a search ended another one starts, as its sums at the end tell it all."""
+    samples = [[[mpmath.mpf(c) for c in point] for point in one] for one in (x, y)]
+
+    def of(a: int, b: int) -> Any:
+        gaps = [[sum((c - d) ** 2 for c, d in zip(r, s, strict=True)) for s in samples[b]] for r in samples[a]]
+        costs = [[(s if p == 2 else mpmath.sqrt(s)) / epsilon for s in row] for row in gaps]
+        key = (a, b, len(costs), len(costs[0]), str(epsilon), p)
+        found = _dual(costs, _HEIGHTS[key]) if key in _HEIGHTS else None
+        value, _HEIGHTS[key] = found or _from_afar(costs)
+        return value
+
+    return epsilon * (of(0, 1) - (of(0, 0) + of(1, 1)) / 2 if debiased else of(0, 1))
+
+
+def _from_afar(costs: Any) -> Any:
+    """First costs that are divided by a large number, and few digits."""
+    level, v = max(1, max(map(max, costs))), [mpmath.mpf(0)] * len(costs[0])
+    digits = mpmath.mp.dps
+    while level > 1:
+        with mpmath.workdps(25):
+            _, v = _dual([[c / level for c in row] for row in costs], [s / level for s in v], mpmath.mpf("1e-3"), 500)
+        v, level = [s * level for s in v], level / 2
+    with mpmath.workdps(25):
+        _, v = _dual(costs, v, mpmath.mpf("1e-12"), 500)
+    with mpmath.workdps(digits):
+        return _dual(costs, v, steps=500)
+
+
+def _dual(costs: Any, v: Any, enough: Any = None, steps: int = 12) -> Any:
+    """Newton's method for the columns' sums, each row having its own; None where it takes long."""
+    n, m = len(costs), len(v)
+    enough = enough or mpmath.mpf(10) ** (12 - mpmath.mp.dps)
+    plan, value, lack = _columns(costs, v)
+    for _ in range(steps):
+        if sum(map(abs, lack)) <= enough:
+            return value, v
+        links = [[n * sum(row[j] * row[k] for row in plan) for k in range(m)] for j in range(m)]
+        ridge = enough * enough
+        while True:
+            to = [a + b for a, b in zip(v, _heights(links, lack, ridge), strict=True)]
+            if max(abs(a - b) for a, b in zip(to, v, strict=True)) < 20:
+                made = _columns(costs, to)
+                if sum(map(abs, made[2])) < sum(map(abs, lack)) or made[1] > value + sum(map(abs, lack)) / 1000:
+                    break
+            ridge = max(ridge * 1000, sum(map(abs, lack)) / 10**9)
+        v, (plan, value, lack) = to, made
+    return None
+
+
+def _columns(costs: Any, v: Any) -> Any:
+    """The plan whose rows have their masses, the dual's value, and what the columns lack."""
+    n, m = len(costs), len(v)
+    plan, value = [], sum(v) / m
+    for row in costs:
+        top = max(s - c for s, c in zip(v, row, strict=True))
+        powers = [mpmath.exp(s - c - top) for s, c in zip(v, row, strict=True)]
+        total = sum(powers)
+        plan.append([one / total / n for one in powers])
+        value -= (top + mpmath.log(total / m)) / n
+    return plan, value, [mpmath.mpf(1) / m - sum(row[j] for row in plan) for j in range(m)]
+
+
+def _heights(links: Any, lack: Any, ridge: Any) -> Any:
+    """The network's heights for what flows in: one node after the other is replaced by links between its neighbours."""
+    w, r, m = [row[:] for row in links], lack[:], len(lack)
+    for k in range(m - 1, 0, -1):
+        degree = sum(w[k][:k]) + ridge
+        for i in range(k):
+            r[i] += r[k] * w[k][i] / degree
+            for j in range(k):
+                w[i][j] += w[i][k] * w[k][j] / degree
+        w[k][k] = degree
+    out = [mpmath.mpf(0)]
+    for k in range(1, m):
+        out.append((r[k] + sum(w[k][j] * out[j] for j in range(k))) / w[k][k])
+    return out
+
+
+PLAIN: Mapping[str, Callable[..., Any]] = {"ctc": ctc, "entmax": entmax, "sinkhorn": sinkhorn}

@@ -9,6 +9,7 @@ import mpmath
 import numpy as np
 import pytest
 
+from losscli.errors import DataError
 from losscli.evaluate import evaluate
 from losscli.loss import get
 from losscli.results import Result, Wants
@@ -123,3 +124,69 @@ def test_two_floats_hold_a_hundred_bits_of_an_exponential() -> None:
             for high, low, one in zip(made.high, made.low, s, strict=True):
                 truth = exact(-mpmath.mpf(float(one)))
                 assert abs(mpmath.mpf(float(high)) + float(low) - truth) <= abs(truth) * mpmath.mpf(2) ** -98
+
+
+def test_sinkhorn_of_two_single_points_is_their_cost() -> None:
+    x, y = [[1.0, 2.0]], [[4.0, 6.0]]
+    assert value("sinkhorn", x, y) == 25.0
+    assert value("sinkhorn", x, y, p=1, epsilon=1e-3) == 5.0
+    assert slope("sinkhorn", x, y).tolist() == [[-6.0, -8.0]]
+    assert slope("sinkhorn", x, y, "y", p=1).tolist() == [
+        [pytest.approx(0.6, rel=4e-16), pytest.approx(0.8, rel=4e-16)]
+    ]
+    # The same point once more: geomloss fails on single points that coincide.
+    assert value("sinkhorn", x, x, debiased=True) == 0.0
+    assert not slope("sinkhorn", x, x, p=1).any()
+
+
+@pytest.mark.parametrize("p", [1, 2])
+@pytest.mark.parametrize("permuted", [False, True])
+def test_a_small_epsilon_leaves_the_cheapest_plan_and_its_entropy(p: int, permuted: bool) -> None:
+    # POT's sinkhorn2 at reg 1e-3: 0.0, with a slope of NaN.
+    x = np.array([[0.0, 0.0], [2.0, 0.0], [0.0, 3.0]])
+    y = x + np.array([0.0, 0.25])
+    y = y[[2, 0, 1]] if permuted else y
+    exact = 0.25**p + 1e-3 * math.log(3.0)
+    assert value("sinkhorn", x, y, epsilon=1e-3, p=p) == pytest.approx(exact, rel=4e-16)
+    steep = -p * 0.25 ** (p - 1) / 3.0
+    assert slope("sinkhorn", x, y, epsilon=1e-3, p=p).tolist() == [[0.0, pytest.approx(steep, rel=4e-16)]] * 3
+    assert value("sinkhorn", x, y, epsilon=1e-3, p=p, debiased=True) == pytest.approx(0.25**p, rel=4e-16)
+
+
+@pytest.mark.parametrize("debiased", [False, True])
+@pytest.mark.parametrize("epsilon", [1e-3, 0.1, 10.0])
+def test_a_plan_moves_as_much_as_it_pays_for(epsilon: float, debiased: bool) -> None:
+    # All points of x moved by t: the value's slope is that of |mean x - mean y|² whatever the plan.
+    whole = slope("sinkhorn", X, Y, epsilon=epsilon, debiased=debiased).sum(axis=0)
+    np.testing.assert_allclose(whole, 2.0 * (X.mean(axis=0) - Y.mean(axis=0)), rtol=1e-13)
+    back = slope("sinkhorn", Y, X, "y", epsilon=epsilon, debiased=debiased)
+    np.testing.assert_allclose(back, slope("sinkhorn", X, Y, epsilon=epsilon, debiased=debiased), rtol=1e-14)
+
+
+def test_a_sinkhorn_divergence_is_none_of_equal_samples_and_keeps_the_digits_of_close_ones() -> None:
+    order = RNG.permutation(len(X))
+    for epsilon in (1e-2, 1.0, 1e6):
+        assert value("sinkhorn", X, X[order], epsilon=epsilon, debiased=True) == 0.0
+        # A translation costs its square, whatever is rounded in sums with it.
+        near = value("sinkhorn", X, np.ldexp(np.rint(np.ldexp(X, 40)), -40) + 2.0**-20, epsilon=epsilon, debiased=True)
+        assert near == pytest.approx(3.0 * 2.0**-40, rel=1e-5)
+
+
+@pytest.mark.parametrize("power", [-500, -300, 300, 500])
+def test_sinkhorns_units_are_those_of_the_cost(power: int) -> None:
+    scale = 2.0**power
+    assert value("sinkhorn", X * scale, Y * scale, epsilon=scale * scale) == value("sinkhorn", X, Y) * scale * scale
+    found = slope("sinkhorn", X * scale, Y * scale, epsilon=scale * scale)
+    assert np.array_equal(found, slope("sinkhorn", X, Y) * scale)
+
+
+def test_a_huge_epsilon_leaves_the_mean_cost() -> None:
+    mean = float(((X[:, None] - Y) ** 2).sum(axis=2).mean())
+    assert value("sinkhorn", X, Y, epsilon=1e300) == pytest.approx(mean, rel=1e-14)
+    gap = X.mean(axis=0) - Y.mean(axis=0)
+    assert value("sinkhorn", X, Y, epsilon=1e300, debiased=True) == pytest.approx(float((gap * gap).sum()), rel=1e-13)
+
+
+def test_an_epsilon_that_leaves_no_digits_is_refused() -> None:
+    with pytest.raises(DataError, match="epsilon"):
+        value("sinkhorn", X, Y, epsilon=1e-14)
