@@ -18,6 +18,8 @@ from losscli.stable import over, times
 
 # Below this |log(a/b)| a - b is taken from it.
 _NEAR = 1.0
+# Some way above the smallest float that has all its digits.
+_SMALL = 1e-300
 
 
 def difference(a: Array, b: Array, ratio: Array) -> Array:
@@ -43,6 +45,16 @@ class Tilted:
     ratio: Array
     share: Array
     rest: Array
+
+
+def _weighed(p: Array, log: Array, a: Array) -> Array:
+    """p a, where p may be too small for all of its digits; 0 times anything is 0."""
+    made = times(p, a)
+    small = p < _SMALL
+    if not small.any():
+        return made
+    whole = np.copysign(np.exp(log + np.log(np.abs(a))), a)
+    return np.where(small & np.isfinite(log), whole, made)
 
 
 class Given(ABC):
@@ -167,11 +179,11 @@ class LogProbs(Given):
 
     def along(self, a: Array, plus: Array | float = 0.0) -> Array:
         """p (a + plus)."""
-        return times(self.p, a + plus)
+        return _weighed(self.p, self.log, a + plus)
 
     def bend(self, a: Array, plus: Array | float, h: Array | float) -> Array:
         """p (a + plus + h)."""
-        return times(self.p, a + plus + h)
+        return _weighed(self.p, self.log, a + plus + h)
 
     def pull(self, m: Array, ratio: Array) -> Array:  # noqa: ARG002
         """m."""
@@ -206,15 +218,17 @@ class Logits(Given):
         self.p, self.rest, self.log = view.p, view.rest, -view.surprise
         self.above = z.max(axis=1, keepdims=True) - z
         self.offset = view.surprise.min(axis=1, keepdims=True)
+        # 1 - 2p: two classes may both be close to 1/2.
+        self.lack = np.tanh((z[:, ::-1] - z) / 2.0) if z.shape[1] == 2 else self.rest - self.p
 
     def along(self, a: Array, plus: Array | float = 0.0) -> Array:  # noqa: ARG002
         """p (a - Σ p a)."""
-        return times(self.p, _centred(self.p, a))
+        return _weighed(self.p, self.log, _centred(self.p, a))
 
     def bend(self, a: Array, plus: Array | float, h: Array | float) -> Array:  # noqa: ARG002
         """(1 - 2p) p (a - Σ p a) + p ((1 - p)² h + p Σ' p h), Σ' the sum over the others."""
         around = self.rest**2 * h + self.p * stable.others(self.p * h)
-        return (self.rest - self.p) * self.along(a) + self.p * around
+        return self.lack * self.along(a) + self.p * around
 
     def pull(self, m: Array, ratio: Array) -> Array:
         """m - p."""
@@ -263,7 +277,7 @@ class Logits(Given):
         outside = self._outside(w, r, first)
         outside[rows, first] = self._outside(w, r, second)[rows, first]
         turn = (outside + (half * w) ** 2) / length - half * self.rest
-        return (self.p * turn + flat * w * r * (self.rest - self.p)) / 4.0
+        return (self.p * turn + flat * w * r * self.lack) / 4.0
 
     def _outside(self, w: Array, r: Array, pivot: Ints) -> Array:
         """1 - r² - w² for two orthogonal unit vectors, by what is left of w beside r once a pivot is taken out."""
