@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from accuracy import curved
 
 from losscli.cli import run
 from losscli.cli.hints import WAYS_OUT
@@ -303,9 +304,11 @@ def test_every_loss_samples_computes_and_shows(losscli, entry: Loss):
         # A row of a pooled loss has no loss of its own: asking for it is refused.
         rows = "" if entry.reads.name == "overlap" else "--per-sample --top 1"
         values = []
-        for suffix in ("csv", "npz", "json", "yaml"):
+        # Inputs of several lengths stand in no table, and some losses have no diagonal Hessian.
+        hess = "--hess" if entry.reads.differentiable[0] in curved(entry) else ""
+        for suffix in ("csv", "npz", "json", "yaml") if entry.reads.tabular else ("npz", "json", "yaml"):
             assert losscli(f"sample {entry.name} -o s.{suffix}", *given)[0] == 0
-            code, out, err = losscli(f"compute {entry.name} s.{suffix} --json --grad --hess {rows}", *given)
+            code, out, err = losscli(f"compute {entry.name} s.{suffix} --json --grad {hess} {rows}", *given)
             assert (code, err) == (0, "")
             values.append(strict_json(out)["value"])
         assert len(set(values)) == 1
@@ -315,7 +318,8 @@ def test_every_loss_samples_computes_and_shows(losscli, entry: Loss):
             assert "no loss of its own" in err
     code, out, _ = losscli(f"compute {entry.name} --help")
     assert code == 0
-    assert max(map(len, out.splitlines())) <= 80
+    # Examples are not broken: they are there to be copied.
+    assert max(len(line) for line in out.splitlines() if not line.startswith("    losscli")) <= 80
     assert losscli(f"show {entry.name}")[0] == 0
     if "mask" in entry.reads.options:
         table("none.csv", [0] * 5)

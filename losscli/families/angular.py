@@ -26,7 +26,7 @@ def product(a: Array, b: Array) -> Array:
     tiles = -(-len(a) // _TILE)
     padded = np.zeros((tiles * _TILE, a.shape[1]))
     padded[: len(a)] = a
-    made = padded.reshape(tiles, _TILE, -1) @ b
+    made = padded.reshape(tiles, _TILE, padded.shape[1]) @ b
     return np.asarray(made.reshape(-1, b.shape[1])[: len(a)])
 
 

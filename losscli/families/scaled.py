@@ -6,8 +6,11 @@ import numpy as np
 
 from losscli.families.plain import WEIGHTED
 from losscli.families.rates import POSITIVE
-from losscli.inputs import REAL, Array, Fold, Input, Link, Partials, Signature
+from losscli.inputs import REAL, Array, Domain, Fold, Input, Link, Partials, Signature
 
+_LARGEST = float(np.finfo(float).max)
+# Bounds that a float has anyway say that this is no free vector, whose sign might be turned.
+_MATRIX = Domain("a finite number", -_LARGEST, _LARGEST)
 _X = Input("x", REAL, differentiable=True, help="one vector per row (N, D)", axes="ND")
 _Y = Input("y", REAL, differentiable=True, help="one vector per row (N, D)", axes="ND")
 
@@ -63,7 +66,7 @@ CORRELATED = Signature(
         _Y,
         Input(
             "precision",
-            REAL,
+            _MATRIX,
             differentiable=True,
             help="the inverse of the covariance (D, D)",
             axes="DD",

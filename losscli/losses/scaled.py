@@ -46,7 +46,8 @@ def mahalanobis(d: Array, precision: Array) -> Rows:
     scale = np.abs(d).max(axis=1, keepdims=True)
     scale = np.where(scale == 0.0, 1.0, scale)
     e = d / scale
-    pull = (e @ (precision + precision.T)) / 2.0
+    # Not a product of matrices, whose bits depend on how many rows there are.
+    pull = np.einsum("md,de->me", e, precision + precision.T) / 2.0
     size = np.sqrt(row_sums(e * pull))[:, None]
 
     def hess() -> tuple[Array, Array]:
