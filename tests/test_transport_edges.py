@@ -164,7 +164,7 @@ def test_a_plan_moves_as_much_as_it_pays_for(epsilon: float, debiased: bool) -> 
 
 
 def test_a_sinkhorn_divergence_is_none_of_equal_samples_and_keeps_the_digits_of_close_ones() -> None:
-    order = np.random.default_rng(7).permutation(len(X))
+    order = RNG.permutation(len(X))
     for epsilon in (1e-2, 1.0, 1e6):
         # Potentials of permuted samples are found anew: two floats of each agree, far below a rounding of the cost.
         assert abs(value("sinkhorn", X, X[order], epsilon=epsilon, debiased=True)) <= 1e-22
