@@ -12,7 +12,8 @@ import pytest
 import losscli
 from losscli.loss import Batch, Loss, Pooled, Rows, catalogue
 from losscli.plan import How
-from losscli.verifier.gradcheck import Check, gradcheck
+from losscli.verifier.gradcheck import gradcheck
+from losscli.verifier.ledger import Check
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 Change = Callable[[Array], Array]
@@ -74,7 +75,7 @@ def assert_fails(check: Check) -> None:
     ratios = [entry.ratio for entry in failed]
     assert ratios == sorted(ratios, reverse=True)
     for entry in failed:
-        assert entry.name in check.bound.loss.reads.differentiable
+        assert entry.name in losscli.get(check.loss).reads.differentiable
         assert entry.reason == ""
         if entry.verdict == "fail" and np.isfinite(entry.claimed):
             assert abs(entry.claimed - entry.reference) > entry.bar

@@ -23,7 +23,8 @@ from losscli.cli.common import (
 from losscli.cli.exits import code_of
 from losscli.cli.options import Option, Usage, argument, choice, command, page, shared
 from losscli.loss import Loss
-from losscli.verifier.gradcheck import Check, gradcheck
+from losscli.verifier.gradcheck import gradcheck
+from losscli.verifier.ledger import Check
 from losscli.verifier.points import KINDS
 from losscli.verifier.report import content, headline
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from losscli.verifier.gradcheck import Check
+from losscli.verifier.ledger import Check
 
 
 def content(check: Check) -> dict[str, Any]:
     """What a check says, under the keys that scripts rely on."""
     return {
-        "loss": check.bound.loss.name,
-        "params": dict(check.bound.params),
+        "loss": check.loss,
+        "params": dict(check.params),
         "verdict": check.verdict,
         "checked": check.checked,
         "counts": dict(check.counts),
@@ -43,7 +43,7 @@ def content(check: Check) -> dict[str, Any]:
 def headline(check: Check) -> str:
     """The verdict in one line: PASS focal: 428 of 428 slopes agree; ..."""
     settled = check.counts["pass"] + check.counts["kink_ok"]
-    line = f"{check.verdict.upper()} {check.bound.loss.name}: {settled} of {check.checked} slopes agree"
+    line = f"{check.verdict.upper()} {check.loss}: {settled} of {check.checked} slopes agree"
     if check.verdict == "fail" and check.missed:
         return f"{line}; the verifier missed a planted fault: {', '.join(check.missed)}"
     absolute, relative = check.resolution
