@@ -189,6 +189,11 @@ class Fold:
     right: Callable[[], Bools] | None = None
 
 
+def no_curve(a: Partials, b: Partials, name: str) -> Array:
+    """The ``hessian`` of a fold that has none: kernels without second partials are its only ones, so nobody asks."""
+    raise NotImplementedError
+
+
 @dataclass(frozen=True)
 class Link:
     """One way of giving a family its inputs: as logits, as probabilities, ...

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from losscli.inputs import Array
+from losscli.twofold import two_sum
 
 
 @dataclass(frozen=True)
@@ -69,26 +70,19 @@ class ExactArray:
         return ExactArray(made.parts, self.plain + other.plain)
 
     def _plus(self, x: Array) -> ExactArray:
-        first, low = _two_sum(self.parts[0], x)
-        second, low = _two_sum(self.parts[1], low)
+        first, low = two_sum(self.parts[0], x)
+        second, low = two_sum(self.parts[1], low)
         third = self.parts[2] + low
         # Where the leading parts cancelled, what is left moves up.
-        second, third = _two_sum(second, third)
-        first, second = _two_sum(first, second)
-        return ExactArray((first, *_two_sum(second, third)), self.plain)
+        second, third = two_sum(second, third)
+        first, second = two_sum(first, second)
+        return ExactArray((first, *two_sum(second, third)), self.plain)
 
     @property
     def value(self) -> Array:
         """The sums, rounded."""
         first, second, third = self.parts
         return np.where(np.isfinite(self.plain), first + (second + third), self.plain)
-
-
-def _two_sum(a: Array, b: Array) -> tuple[Array, Array]:
-    """The sum rounded, and exactly what that lost (Knuth)."""
-    total = a + b
-    virtual = total - a
-    return total, (a - (total - virtual)) + (b - virtual)
 
 
 @dataclass(frozen=True)

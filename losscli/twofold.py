@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -23,8 +24,14 @@ _PER_OCTAVE = 1024
 _VANISHED = 800.0
 
 
-def _two_sum(a: Any, b: Any) -> tuple[Any, Any]:
-    """A sum and its rounding error."""
+def split(exact: Decimal | Fraction) -> tuple[float, float]:
+    """A number as the sum of two floats."""
+    high = float(exact)
+    return high, float(exact - type(exact)(high))  # type: ignore[operator]
+
+
+def two_sum(a: Any, b: Any) -> tuple[Any, Any]:
+    """A sum and its rounding error (Knuth)."""
     total = a + b
     virtual = total - a
     return total, (a - (total - virtual)) + (b - virtual)
@@ -42,7 +49,7 @@ def _halves(a: Any) -> tuple[Any, Any]:
     return top, a - top
 
 
-def _two_product(a: Any, b: Any) -> tuple[Any, Any]:
+def two_product(a: Any, b: Any) -> tuple[Any, Any]:
     """A product and its rounding error (Dekker)."""
     product = a * b
     (a_top, a_rest), (b_top, b_rest) = _halves(a), _halves(b)
@@ -64,12 +71,12 @@ class Twofold:
     @classmethod
     def exact(cls, x: Decimal) -> Twofold:
         """A decimal number as far as two floats hold it."""
-        return cls(float(x), float(x - Decimal(float(x))))
+        return cls(*split(x))
 
     @classmethod
     def difference(cls, a: Array, b: Array) -> Twofold:
         """The difference of floats, all of it."""
-        return cls(*_two_sum(a, -b))
+        return cls(*two_sum(a, -b))
 
     @property
     def value(self) -> Any:
@@ -84,10 +91,10 @@ class Twofold:
 
     def __add__(self, other: Twofold | float) -> Twofold:
         if not isinstance(other, Twofold):
-            high, low = _two_sum(self.high, other)
+            high, low = two_sum(self.high, other)
             return _joined(high, low + self.low)
-        high, low = _two_sum(self.high, other.high)
-        less, least = _two_sum(self.low, other.low)
+        high, low = two_sum(self.high, other.high)
+        less, least = two_sum(self.low, other.low)
         made = _joined(high, low + less)
         return _joined(made.high, made.low + least)
 
@@ -96,14 +103,14 @@ class Twofold:
 
     def __mul__(self, other: Twofold | float) -> Twofold:
         if not isinstance(other, Twofold):
-            high, low = _two_product(self.high, other)
+            high, low = two_product(self.high, other)
             return _joined(high, low + self.low * other)
-        high, low = _two_product(self.high, other.high)
+        high, low = two_product(self.high, other.high)
         return _joined(high, low + (self.high * other.low + self.low * other.high))
 
     def __truediv__(self, other: Twofold | float) -> Twofold:
         first = self.high / (other.high if isinstance(other, Twofold) else other)
-        rest = self - (other * first if isinstance(other, Twofold) else Twofold(*_two_product(first, other)))
+        rest = self - (other * first if isinstance(other, Twofold) else Twofold(*two_product(first, other)))
         return _joined(first, rest.high / (other.high if isinstance(other, Twofold) else other))
 
     def times(self, power: Any) -> Twofold:
@@ -117,7 +124,7 @@ class Twofold:
     def sqrt(self) -> Twofold:
         """The square root; that of 0 is 0."""
         root = np.sqrt(self.high)
-        rest = self - Twofold(*_two_product(root, root))
+        rest = self - Twofold(*two_product(root, root))
         return _joined(root, np.where(root > 0.0, rest.high / (2.0 * root), 0.0))
 
     def sum(self, axis: int) -> Twofold:

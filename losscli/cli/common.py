@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -175,6 +176,12 @@ def write(text: str, options: Mapping[str, Any]) -> None:
             stream.write((text if text.endswith("\n") else text + "\n").encode())
     else:
         emit(text)
+
+
+def rerun(verb: str, words: Sequence[str]) -> str:
+    """The command that does the same again, without the options about the form of the output."""
+    kept = [word for word in words if word not in ("--json", "-q", "--quiet", "--debug")]
+    return f"losscli {verb} {shlex.join(kept)}"
 
 
 def as_json(options: Mapping[str, Any]) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -17,6 +16,7 @@ from losscli.cli.common import (
     losses_of,
     output_options,
     read_inputs,
+    rerun,
     source_of,
     write,
 )
@@ -70,7 +70,7 @@ def _gradcheck(
         kinds=[choice("--points", kind.strip(), KINDS) for kind in options["points"].split(",")],
         wrt=options["wrt"] or "",
         seed=options["seed"],
-        command="losscli gradcheck " + shlex.join(_bare(words)),
+        command=rerun("gradcheck", words),
     )
     write(_text(check, options), options)
     raise typer.Exit(code_of(check.verdict, strict=options["strict"]))
@@ -86,8 +86,3 @@ def _text(check: Check, options: Mapping[str, Any]) -> str:
     from losscli import render
 
     return render.text_of(*render.check_tables(headline(check), content(check)), color=options["color"])
-
-
-def _bare(words: Sequence[str]) -> list[str]:
-    """The arguments without those about the form of the output."""
-    return [word for word in words if word not in ("--json", "-q", "--quiet", "--debug")]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from functools import partial
@@ -19,6 +18,7 @@ from losscli.cli.common import (
     losses_of,
     output_options,
     read_inputs,
+    rerun,
     source_of,
     write,
 )
@@ -101,7 +101,7 @@ def _verify(
         mask=source_of(options.get("mask")),
         reduction=options["reduction"],
         engine=engine("threads", options["threads"]),
-        command="losscli verify " + shlex.join(_bare(words)),
+        command=rerun("verify", words),
     )
     write(_text(verified, options), options)
     raise typer.Exit(code_of(verified.verdict, strict=options["strict"]))
@@ -129,8 +129,3 @@ def _text(verified: Verified, options: Mapping[str, Any]) -> str:
     from losscli import render
 
     return render.text_of(*render.verify_tables(headline(verified), content(verified)), color=options["color"])
-
-
-def _bare(words: Sequence[str]) -> list[str]:
-    """The arguments without those about the form of the output."""
-    return [word for word in words if word not in ("--json", "-q", "--quiet", "--debug")]

@@ -15,7 +15,7 @@ from losscli.families.distributions import given
 from losscli.families.overlap import mask_logits, mask_probs
 from losscli.families.pairs import Pair, ProbsPair
 from losscli.families.shares import Logits
-from losscli.inputs import Array, Bools, Fold, Ints, Partials, Target
+from losscli.inputs import Array, Bools, Fold, Ints, Partials, Target, no_curve
 from losscli.loss import Batch, Pooled, Rows
 from losscli.stable import norm, over, row_sums
 
@@ -263,11 +263,7 @@ def tversky(p: Array, q: Array, t: Array, *, alpha: float, beta: float, smooth: 
 
 def products(x: Array, labels: Array) -> Fold:
     """The inner products of all rows, and the labels."""
-
-    def hessian(a: Partials, b: Partials, name: str) -> Array:
-        raise NotImplementedError("losses of whole batches have no second derivatives here")
-
-    return Fold((x @ x.T, labels), lambda a, _: (a[0] + a[0].T) @ x, hessian)
+    return Fold((x @ x.T, labels), lambda a, _: (a[0] + a[0].T) @ x, no_curve)
 
 
 def circle(turn: Array, labels: Array, *, gamma: float, margin: float, held: Any = None) -> Batch:  # noqa: ARG001

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from losscli.families.plain import CLASSIFIED, LABELS
-from losscli.inputs import REAL, Array, Bools, Fold, Input, Ints, Link, Partials, Signature, Target
+from losscli.inputs import REAL, Array, Bools, Fold, Input, Ints, Link, Partials, Signature, Target, no_curve
 from losscli.stable import along, norm, others, over, row_sums, unit
 
 # Between 45° and 135° a cosine has digits of its own; beyond, what it lacks to 1 or -1 has.
@@ -169,10 +169,6 @@ class Heads:
         return np.asarray(scores[np.arange(len(scores)), self.index] == scores.max(axis=1))
 
 
-def _no_curve(a: Partials, b: Partials, name: str) -> Array:
-    raise NotImplementedError("margins on angles have no second derivatives here")
-
-
 def products(x: Array, w: Array, y: Target) -> Fold:
     """Products of features and weights, and the own one bent: partials by them, by |x||w|, and by cos θ over |x||w|.
 
@@ -190,7 +186,7 @@ def products(x: Array, w: Array, y: Target) -> Fold:
         np.add.at(made, heads.index, bend)
         return np.asarray(made)
 
-    return Fold((heads,), gradient, _no_curve, right=lambda: heads.right(heads.scores))
+    return Fold((heads,), gradient, no_curve, right=lambda: heads.right(heads.scores))
 
 
 def projections(x: Array, w: Array, y: Target) -> Fold:
@@ -204,7 +200,7 @@ def projections(x: Array, w: Array, y: Target) -> Fold:
         # Without a direction of their own, features go where they are pulled.
         return np.where(heads.length > 0.0, across(pull, heads.u) + a[1][:, None] * heads.u, pull)
 
-    return Fold((heads,), gradient, _no_curve, right=lambda: heads.right(np.add(*heads.cosines)))
+    return Fold((heads,), gradient, no_curve, right=lambda: heads.right(np.add(*heads.cosines)))
 
 
 def directions(x: Array, w: Array, y: Target) -> Fold:
@@ -237,7 +233,7 @@ def _directions(heads: Heads, more: Callable[[Array, Partials, str], Array]) -> 
             return over(more(across(a[0].T @ heads.u, heads.v), a, name), heads.breadth)
         return over(more(across(product(a[0], heads.v), heads.u), a, name), heads.length)
 
-    return Fold((heads,), gradient, _no_curve, right=lambda: heads.right(np.add(*heads.cosines)))
+    return Fold((heads,), gradient, no_curve, right=lambda: heads.right(np.add(*heads.cosines)))
 
 
 _INPUTS = (

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from losscli.families.plain import WEIGHTED, plain
-from losscli.inputs import REAL, SIGN, Array, Bools, Domain, Fold, Input, Ints, Link, Partials, Signature
+from losscli.inputs import REAL, SIGN, Array, Bools, Domain, Fold, Input, Ints, Link, Partials, Signature, no_curve
 from losscli.stable import along, norm, others, row_sums
 
 # Beyond this size a cosine is told by its distance from one, which then has digits of its own.
@@ -82,10 +82,6 @@ def _upright(across: Array, u: Array) -> Array:
     return made
 
 
-def _no_curve(a: Partials, b: Partials, name: str) -> Array:
-    raise NotImplementedError("losses of whole batches have no second derivatives here")
-
-
 def batch(x: Array, labels: Array) -> Fold:
     """The cosines between all rows, and the labels."""
     cosines = Cosines.of(x, x)
@@ -94,7 +90,7 @@ def batch(x: Array, labels: Array) -> Fold:
         by_cosine = a[0]
         return cosines.slope(by_cosine + by_cosine.T)
 
-    return Fold((cosines, labels), gradient, _no_curve)
+    return Fold((cosines, labels), gradient, no_curve)
 
 
 def retrieval(query: Array, key: Array) -> Fold:
@@ -104,7 +100,7 @@ def retrieval(query: Array, key: Array) -> Fold:
     def gradient(a: Partials, name: str) -> Array:
         return cosines.slope(a[0]) if name == "query" else cosines.turned.slope(a[0].T)
 
-    return Fold((cosines,), gradient, _no_curve)
+    return Fold((cosines,), gradient, no_curve)
 
 
 def products(anchor: Array, positive: Array) -> Fold:
@@ -113,7 +109,7 @@ def products(anchor: Array, positive: Array) -> Fold:
     def gradient(a: Partials, name: str) -> Array:
         return np.asarray(a[0] @ positive if name == "anchor" else a[0].T @ anchor)
 
-    return Fold((anchor @ positive.T,), gradient, _no_curve)
+    return Fold((anchor @ positive.T,), gradient, no_curve)
 
 
 def difference(x: Array, y: Array, label: Array) -> Fold:

@@ -19,11 +19,10 @@ from losscli.families.angular import ANGULAR, ANGULAR_ARCS, ANGULAR_PRODUCTS, AN
 from losscli.inputs import Bools, Ints
 from losscli.loss import Kinks, Param, Rows, loss
 from losscli.stable import Array, row_sums, times
+from losscli.twofold import split, two_product, two_sum
 
 _Multiple = Annotated[int, Param("the angle counts as many times; 1 is no margin", at_least=1)]
 _Scale = Annotated[float, Param("what cosines are multiplied by", above=0)]
-# Veltkamp's factor: it cuts a float's 53 digits into halves.
-_SPLIT = 2.0**27 + 1.0
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ class _Surprise:
         gap[rows, index] = 0.0
         top = gap.max(axis=1, keepdims=True)
         if top.any():
-            gap, more = _sum(gap, -top)
+            gap, more = two_sum(gap, -top)
             lost = lost + more
         e = np.exp(gap) * (1.0 + lost)
         own = np.exp(-top[:, 0])
@@ -69,32 +68,6 @@ class _Own:
     slope: Array
 
 
-def _sum(a: Array, b: Array) -> tuple[Array, Array]:
-    """A sum and its rounding error."""
-    total = a + b
-    back = total - a
-    return total, (a - (total - back)) + (b - back)
-
-
-def _product(a: Array, b: Array) -> tuple[Array, Array]:
-    """A product and its rounding error."""
-    total = a * b
-    (a1, a2), (b1, b2) = _halves(a), _halves(b)
-    return total, ((a1 * b1 - total) + a1 * b2 + a2 * b1) + a2 * b2
-
-
-def _halves(a: Array) -> tuple[Array, Array]:
-    much = a * _SPLIT
-    high = much - (much - a)
-    return high, a - high
-
-
-def _two(exact: Fraction) -> Array:
-    """A number as the sum of two floats."""
-    high = float(exact)
-    return np.array([high, float(exact - Fraction(high))])
-
-
 @cache
 def _turned(m: float) -> Array:
     """The cosine of m and -sin m, -cos m and m sin m, each as the sum of two floats, from series of 40 terms."""
@@ -102,21 +75,21 @@ def _turned(m: float) -> Array:
     terms = [angle**n / math.factorial(n) for n in range(40)]
     cosine = sum((-1) ** k * terms[2 * k] for k in range(20))
     sine = sum((-1) ** k * terms[2 * k + 1] for k in range(20))
-    return np.array([_two(x) for x in (Fraction(cosine), -Fraction(sine), -Fraction(cosine), angle * sine)])
+    return np.array([split(x) for x in (Fraction(cosine), -Fraction(sine), -Fraction(cosine), angle * sine)])
 
 
 def _excess(heads: Heads, own: _Own) -> tuple[Array, Array]:
     """By how much the cosines with all classes exceed the own score, (M, C), and what its rounding has lost."""
     whole, part = heads.cosines
-    steps, first = _sum(whole, -own.high[:, None])
-    gap, second = _sum(steps, part - own.part[:, None])
+    steps, first = two_sum(whole, -own.high[:, None])
+    gap, second = two_sum(steps, part - own.part[:, None])
     return gap, first + (second - own.low[:, None])
 
 
 def _scaled(heads: Heads, own: _Own, scale: Array) -> _Surprise:
     """The surprise of the own class by cosines times a scale, which is a sum of two floats."""
     gap, lost = _excess(heads, own)
-    big, more = _product(np.asarray(scale[0]), gap)
+    big, more = two_product(np.asarray(scale[0]), gap)
     return _Surprise.of(big, more + (scale[0] * lost + scale[1] * gap), heads.index)
 
 
@@ -198,7 +171,7 @@ def sphereface(heads: Heads, *, m: _Multiple = 4) -> Rows:
     bent = heads.angle.bent(m)
     own = _Own(bent.whole, np.zeros(1), bent.part, np.where(heads.length[:, 0] > 0.0, bent.slope, 1.0))
     gap, lost = _excess(heads, own)
-    big, more = _product(heads.length, gap)
+    big, more = two_product(heads.length, gap)
     made = _Surprise.of(big, more + heads.length * lost, heads.index)
     return Rows(
         made.value,
@@ -228,7 +201,7 @@ def cosface(
     A zero vector is at a right angle to all others, without a slope.
     """
     cosine = heads.angle.bent(1)
-    high, low = _sum(cosine.whole, np.asarray(-m))
+    high, low = two_sum(cosine.whole, np.asarray(-m))
     return _by_cosines(heads, _Own(high, low, cosine.part, np.ones(1)), np.array([s, 0.0]))
 
 
@@ -272,7 +245,7 @@ def arcface(
     middle, end = m + angle.turn / 2.0, m + angle.turn
     middle, end = (np.choose(at, (np.sin(x), np.cos(x), -np.sin(x))) for x in (middle, end))
     first, second = constants[:3].T
-    high, low = _sum(cosine.whole, -constants[3, 0])
+    high, low = two_sum(cosine.whole, -constants[3, 0])
     own = _Own(
         np.where(late, high, first[at]),
         np.where(late, low - constants[3, 1], second[at]),
@@ -308,4 +281,4 @@ def normalized_softmax(
     """
     cosine = heads.angle.bent(1)
     own = _Own(cosine.whole, np.zeros(1), cosine.part, np.ones(1))
-    return _by_cosines(heads, own, _two(1 / Fraction(temperature)))
+    return _by_cosines(heads, own, np.array(split(1 / Fraction(temperature))))

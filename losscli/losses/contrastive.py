@@ -17,6 +17,7 @@ from losscli.families.embedding import BATCH, PRODUCTS, RETRIEVAL, Cosines
 from losscli.inputs import Array, Bools, Ints
 from losscli.loss import Batch, Frozen, Kinks, Param, loss
 from losscli.stable import row_sums
+from losscli.twofold import split, two_sum
 
 _Temperature = Annotated[float, Param("what cosines are divided by: the lower, the more the nearest count", above=0)]
 
@@ -31,7 +32,7 @@ class _Scores:
     @classmethod
     def of(cls, cosines: Cosines, temperature: float) -> _Scores:
         """Cosines over a temperature."""
-        times, rest = _two(1 / Fraction(temperature))
+        times, rest = split(1 / Fraction(temperature))
         return cls(cosines.whole * times, cosines.part * times + cosines.whole * rest)
 
     def top(self, among: Bools) -> Ints:
@@ -45,19 +46,7 @@ class _Scores:
 
     def less(self, other: _Scores) -> tuple[Array, Array]:
         """The difference from other scores, and what its rounding has lost."""
-        return _sum(self.high - other.high, self.low - other.low)
-
-
-def _two(exact: Fraction) -> tuple[float, float]:
-    """A number as the sum of two floats."""
-    high = float(exact)
-    return high, float(exact - Fraction(high))
-
-
-def _sum(a: Array, b: Array) -> tuple[Array, Array]:
-    """A sum and its rounding error, where a is 0 or the larger one."""
-    total = a + b
-    return total, b - (total - a)
+        return two_sum(self.high - other.high, self.low - other.low)
 
 
 @dataclass(frozen=True)
@@ -281,14 +270,14 @@ def circle(
     if held is None:
         # gamma (w + margin) (w - margin), w the distance; gamma (w² - margin²) loses no digits where w is whole.
         square = far.whole.astype(np.intp) ** 2
-        table = np.array([_two(Fraction(gamma) * (k - Fraction(margin) ** 2)) for k in range(5)])[square]
+        table = np.array([split(Fraction(gamma) * (k - Fraction(margin) ** 2)) for k in range(5)])[square]
         high, low = table[..., 0], table[..., 1] + gamma * far.part * (2.0 * far.whole + far.part)
         scores = _Scores(np.where(alpha > 0.0, high, 0.0), np.where(alpha > 0.0, low, 0.0))
     else:
         plain = gamma * alpha * (far.whole - margin + far.part)
         scores = _Scores(plain, np.zeros_like(plain))
     near, away = _Share.of(scores, positive), _Share.of(scores, negative)
-    gap, lost = _sum(near.peak.high + away.peak.high, near.peak.low + away.peak.low)
+    gap, lost = two_sum(near.peak.high + away.peak.high, near.peak.low + away.peak.low)
     value, chance = _softplus(gap, lost, near.excess + away.excess + near.excess * away.excess)
     counted = (near.total > 0.0) & (away.total > 0.0)
 
