@@ -8,11 +8,21 @@ import numpy as np
 
 
 class Draws:
-    """Draws of few shapes: a library that compiles a function for each need not do so often."""
+    """Draws of one shape, or of one between bounds: a library that compiles for each shape had better see few."""
 
-    def __init__(self, rng: np.random.Generator) -> None:
+    def __init__(
+        self, rng: np.random.Generator, rows: tuple[int, int] = (4, 5), width: tuple[int, int] = (3, 4)
+    ) -> None:
         self.rng = rng
-        self.rows, self.width = 4, 3
+        self.rows, self.width = self._within(rows), self._within(width)
+
+    def _within(self, bounds: tuple[int, int]) -> int:
+        low, high = bounds
+        return low if high == low + 1 else int(self.rng.integers(low, high))
+
+    def shape(self) -> tuple[int, ...]:
+        """That of a list or of a table."""
+        return (self.rows, self.width) if self.coin() else (self.rows,)
 
     def real(self, *shape: int, scale: float = 2.0) -> Any:
         """Numbers of either sign."""
@@ -31,9 +41,13 @@ class Draws:
         left = 64 - self.width
         return (1 + self.rng.multinomial(left, np.full(self.width, 1 / self.width), self.rows)) / 64
 
-    def labels(self) -> Any:
+    def holes(self, width: int = 0) -> Any:
+        """(rows, width) probabilities in 64ths, some of them 0."""
+        return self.rng.multinomial(64, self.rng.dirichlet(np.ones(width or self.width)), self.rows) / 64
+
+    def labels(self, width: int = 0) -> Any:
         """A class per row."""
-        return self.rng.integers(0, self.width, self.rows)
+        return self.rng.integers(0, width or self.width, self.rows)
 
     def binary(self, *shape: int) -> Any:
         """0 or 1, or numbers between."""
@@ -42,6 +56,10 @@ class Draws:
     def signs(self, *shape: int) -> Any:
         """-1 or 1."""
         return self.rng.choice([-1.0, 1.0], shape)
+
+    def both_signs(self) -> Any:
+        """(rows,) of -1 and 1, both of them."""
+        return self.rng.permutation(np.where(np.arange(self.rows) % 2 == 0, -1.0, 1.0))
 
     def coin(self) -> bool:
         """One way or the other."""

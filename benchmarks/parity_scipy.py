@@ -12,44 +12,12 @@ import numpy as np
 from scipy import special, stats
 from scipy.spatial import distance
 
+from benchmarks.draws import Draws
 from benchmarks.parity import Comparison, Numbers
 
 Array = np.ndarray[Any, Any]
 REDUCTIONS = ("mean", "sum", "none")
 TIMES, RECORDED = 30, 1
-
-
-class Draws:
-    """Random inputs and options, in few digits."""
-
-    def __init__(self, rng: np.random.Generator) -> None:
-        self.rng = rng
-        self.rows, self.width = int(rng.integers(2, 7)), int(rng.integers(2, 6))
-
-    def real(self, *shape: int, scale: float = 2.0) -> Array:
-        """Numbers of either sign."""
-        return np.asarray(np.round(scale * self.rng.standard_normal(shape), 3))
-
-    def positive(self, *shape: int) -> Array:
-        """Numbers above 0."""
-        return np.asarray(np.round(self.rng.lognormal(size=shape) + 0.01, 3))
-
-    def simplex(self) -> Array:
-        """(rows, width) probabilities above 0 in 64ths."""
-        left = 64 - self.width
-        return np.asarray((1 + self.rng.multinomial(left, np.full(self.width, 1 / self.width), self.rows)) / 64)
-
-    def holes(self) -> Array:
-        """(rows, width) probabilities in 64ths, some of them 0."""
-        return np.asarray(self.rng.multinomial(64, self.rng.dirichlet(np.ones(self.width)), self.rows) / 64)
-
-    def coin(self) -> bool:
-        """One way or the other."""
-        return bool(self.rng.integers(2))
-
-    def number(self, low: float, high: float) -> float:
-        """One number between two others."""
-        return float(np.round(self.rng.uniform(low, high), 2))
 
 
 @dataclass(frozen=True)
@@ -79,7 +47,7 @@ def comparisons(seed: int) -> Iterator[Comparison]:
     """Random calls of every function that is in the catalogue too."""
     for at, (loss, make) in enumerate(CASES):
         for time in range(TIMES):
-            draws = Draws(np.random.default_rng([seed, at, time]))
+            draws = Draws(np.random.default_rng([seed, at, time]), rows=(2, 7), width=(2, 6))
             case = make(draws)
             reduction = "mean" if case.whole else REDUCTIONS[time % 3]
             weight = draws.positive(draws.rows) if not case.whole and draws.coin() else None

@@ -15,6 +15,7 @@ from sklearn.linear_model import _sgd_fast as sgd
 from sklearn.linear_model._linear_loss import LinearModelLoss
 from sklearn.metrics import pairwise
 
+from benchmarks.draws import Draws
 from benchmarks.parity import Comparison, Numbers
 from losscli.loss import get
 
@@ -22,46 +23,6 @@ Array = np.ndarray[Any, Any]
 REDUCTIONS = ("mean", "sum", "none")
 TIMES, RECORDED = 30, 2
 EPS = 2.0**-52
-
-
-class Draws:
-    """Random inputs and options, in few digits: what is recorded stays readable."""
-
-    def __init__(self, rng: np.random.Generator) -> None:
-        self.rng = rng
-        self.rows, self.width = int(rng.integers(3, 7)), int(rng.integers(3, 6))
-
-    def real(self, *shape: int, scale: float = 2.0) -> Array:
-        """Numbers of either sign."""
-        return np.asarray(np.round(scale * self.rng.standard_normal(shape), 3))
-
-    def positive(self, *shape: int) -> Array:
-        """Numbers above 0."""
-        return np.asarray(np.round(self.rng.lognormal(size=shape) + 0.01, 3))
-
-    def unit(self, *shape: int) -> Array:
-        """Numbers between 0.02 and 0.98."""
-        return np.asarray(np.round(self.rng.uniform(0.02, 0.98, shape), 3))
-
-    def simplex(self, width: int) -> Array:
-        """(rows, width) probabilities in 64ths, some of them 0."""
-        return np.asarray(self.rng.multinomial(64, self.rng.dirichlet(np.ones(width)), self.rows) / 64)
-
-    def labels(self, width: int) -> Array:
-        """(rows,) class indices."""
-        return self.rng.integers(0, width, self.rows)
-
-    def signs(self) -> Array:
-        """(rows,) of -1 and 1, both of them."""
-        return self.rng.permutation(np.where(np.arange(self.rows) % 2 == 0, -1.0, 1.0))
-
-    def coin(self) -> bool:
-        """One way or the other."""
-        return bool(self.rng.integers(2))
-
-    def number(self, low: float, high: float) -> float:
-        """One number between two others."""
-        return float(np.round(self.rng.uniform(low, high), 2))
 
 
 @dataclass(frozen=True)
@@ -98,7 +59,7 @@ def comparisons(seed: int) -> Iterator[Comparison]:
     """Random calls of every function with a dialect."""
     for at, (loss, make) in enumerate(CASES):
         for time in range(TIMES):
-            draws = Draws(np.random.default_rng([seed, at, time]))
+            draws = Draws(np.random.default_rng([seed, at, time]), rows=(3, 7), width=(3, 6))
             case = make(draws)
             reduction = "mean" if case.mean is not None else REDUCTIONS[time % 3]
             weight = draws.positive(draws.rows) if case.weighted and draws.coin() else None
@@ -175,7 +136,7 @@ def growth(d: Draws) -> dict[str, Array]:
 def by_sgd(name: str, make: Callable[..., Any], *, margin: bool = False) -> Any:
     def case(d: Draws) -> Case:
         if margin:
-            label = d.signs()
+            label = d.both_signs()
             score = d.real(d.rows)
             # One just meets the margin, another is at 0.
             score[0], score[1] = label[0], 0.0
@@ -190,7 +151,7 @@ def by_sgd(name: str, make: Callable[..., Any], *, margin: bool = False) -> Any:
 
 def binary(d: Draws) -> Case:
     hard = d.coin()
-    target = (d.signs() + 1) / 2 if hard else d.unit(d.rows)
+    target = (d.both_signs() + 1) / 2 if hard else d.unit(d.rows)
     if hard and d.coin():
         p = np.where(d.unit(d.rows) < 0.4, d.rng.choice([0.0, 1.0, 1e-17], d.rows), d.unit(d.rows))
 
@@ -206,7 +167,7 @@ def signed(make: Callable[[], half.BaseLoss]) -> Any:
     """A loss of labels 0 and 1, in terms of -1 and 1."""
 
     def case(d: Draws) -> Case:
-        label, score = d.signs(), d.real(d.rows)
+        label, score = d.both_signs(), d.real(d.rows)
         data = {"score": score, "label": label}
         return Case(type(make()).__name__, data, objective(make(), (label + 1) / 2, score))
 
@@ -216,7 +177,7 @@ def signed(make: Callable[[], half.BaseLoss]) -> Any:
 def hinge(d: Draws) -> Case:
     if d.coin():
         return by_sgd("Hinge(1.0)", sgd.Hinge, margin=True)(d)
-    label, score = d.signs(), d.real(d.rows)
+    label, score = d.both_signs(), d.real(d.rows)
     data = {"score": score, "label": label}
     return Case("metrics.hinge_loss", data, None, lambda w: float(metrics.hinge_loss(label, score, sample_weight=w)))
 
@@ -237,7 +198,7 @@ def replaced(case: Case, name: str, by: str) -> Case:
 
 
 def log_loss(d: Draws) -> Case:
-    p, labels = d.simplex(d.width), d.labels(d.width)
+    p, labels = d.holes(d.width), d.labels(d.width)
     each = list(range(d.width))
     return Case(
         "metrics.log_loss",
@@ -249,7 +210,7 @@ def log_loss(d: Draws) -> Case:
 
 def brier(d: Draws) -> Case:
     width = int(d.rng.integers(2, 5))
-    p, labels = d.simplex(width), d.labels(width)
+    p, labels = d.holes(width), d.labels(width)
     each = list(range(width))
     return Case(
         "metrics.brier_score_loss",
@@ -260,7 +221,7 @@ def brier(d: Draws) -> Case:
 
 
 def binary_zero_one(d: Draws) -> Case:
-    p, target = d.unit(d.rows), (d.signs() + 1) / 2
+    p, target = d.unit(d.rows), (d.both_signs() + 1) / 2
     p[0] = 0.5
     return Case(
         "metrics.zero_one_loss",

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks.draws import Draws
 from benchmarks.parity import Comparison, Numbers
 from losscli.loss import get
 
@@ -22,47 +23,6 @@ REDUCTIONS = ("mean", "sum", "none")
 TIMES, RECORDED = 30, 3
 # That the mean of kl_div is by entries is what is compared.
 warnings.filterwarnings("ignore", "reduction: 'mean' divides")
-
-
-class Draws:
-    """Random inputs and options, in few digits: what is recorded stays readable."""
-
-    def __init__(self, rng: np.random.Generator) -> None:
-        self.rng = rng
-        self.rows, self.width = int(rng.integers(2, 6)), int(rng.integers(2, 5))
-
-    def real(self, *shape: int, scale: float = 2.0) -> Any:
-        """Numbers of either sign."""
-        return np.round(scale * self.rng.standard_normal(shape), 3)
-
-    def unit(self, *shape: int) -> Any:
-        """Numbers between 0.02 and 0.98."""
-        return np.round(self.rng.uniform(0.02, 0.98, shape), 3)
-
-    def positive(self, *shape: int) -> Any:
-        """Numbers above 0."""
-        return np.round(self.rng.lognormal(size=shape) + 0.01, 3)
-
-    def simplex(self) -> Any:
-        """(rows, width) positive probabilities in 64ths."""
-        left = 64 - self.width
-        return (1 + self.rng.multinomial(left, np.full(self.width, 1 / self.width), self.rows)) / 64
-
-    def shape(self) -> tuple[int, ...]:
-        """That of a list or of a table."""
-        return (self.rows, self.width) if self.coin() else (self.rows,)
-
-    def coin(self) -> bool:
-        """One way or the other."""
-        return bool(self.rng.integers(2))
-
-    def number(self, low: float, high: float) -> float:
-        """One number between two others."""
-        return float(np.round(self.rng.uniform(low, high), 2))
-
-    def signs(self, *shape: int) -> Any:
-        """-1 or 1."""
-        return self.rng.choice([-1.0, 1.0], shape)
 
 
 @dataclass(frozen=True)
@@ -112,7 +72,7 @@ def comparisons(seed: int) -> Iterator[Comparison]:
     """Random calls of every function with a dialect."""
     for at, (loss, make) in enumerate(pair for pair in CASES):
         for time in range(TIMES):
-            draws = Draws(np.random.default_rng([seed, at, time]))
+            draws = Draws(np.random.default_rng([seed, at, time]), rows=(2, 6), width=(2, 5))
             case = make(draws)
             reduction = REDUCTIONS[time % 3]
             yield Comparison(
@@ -213,7 +173,7 @@ def classes(d: Draws, data: Arrays, function: Any, call: str, *, soft: bool = Fa
 
 def ce(d: Draws) -> Case:
     soft = d.coin()
-    labels = d.simplex() if soft else d.rng.integers(0, d.width, d.rows)
+    labels = d.simplex() if soft else d.labels()
     call = "F.cross_entropy(logits, labels, weight, ignore_index, label_smoothing)"
     data = {"logits": d.real(d.rows, d.width), "labels": labels}
     return classes(d, data, FN.cross_entropy, call, soft=soft, smooth=True)
@@ -245,12 +205,12 @@ def nothing(d: Draws) -> Case:
 
 
 def nll(d: Draws) -> Case:
-    data = {"log_probs": np.log(d.simplex()), "labels": d.rng.integers(0, d.width, d.rows)}
+    data = {"log_probs": np.log(d.simplex()), "labels": d.labels()}
     return classes(d, data, FN.nll_loss, "F.nll_loss(log_probs, labels, weight, ignore_index)")
 
 
 def multi_margin(d: Draws) -> Case:
-    data = {"logits": d.real(d.rows, d.width), "labels": d.rng.integers(0, d.width, d.rows)}
+    data = {"logits": d.real(d.rows, d.width), "labels": d.labels()}
     params = {"p": int(d.rng.integers(1, 3)), "margin": d.number(0.2, 2.5)}
     weight = d.positive(d.width) if d.coin() else None
     return Case(
@@ -378,7 +338,7 @@ def logistic(d: Draws) -> Case:
 def far(_: Draws) -> Case:
     """A score whose exponential is infinite."""
     data = {"score": np.array([-800.0, 2.0, -1.0]), "label": np.array([1.0, -1.0, 1.0])}
-    return replace(logistic(Draws(np.random.default_rng(0))), data=data, hess=False)
+    return replace(logistic(Draws(np.random.default_rng(0), rows=(2, 6), width=(2, 5))), data=data, hess=False)
 
 
 def hinge_embedding(d: Draws) -> Case:
