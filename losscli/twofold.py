@@ -168,7 +168,8 @@ def exp_less_one(s: Twofold) -> tuple[Twofold, Twofold]:
     entry = table[at]
     less = entry + (near + entry * near)
     power = np.ldexp(1.0, -octaves)
-    return less.times(power) + (power - 1.0), (less + 1.0).times(power)
+    # Beyond 53 octaves 2^-octaves - 1 is no float.
+    return less.times(power) + Twofold.difference(power, np.ones_like(power)), (less + 1.0).times(power)
 
 
 def _series(r: Twofold, series: list[Twofold]) -> Twofold:
