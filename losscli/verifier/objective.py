@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from losscli import stable
+from losscli.blocks import Scaled
 from losscli.inputs import Array, Fold, Groups, Ints
 from losscli.loss import Bound, Pooled
 from losscli.plan import Plan
@@ -96,6 +97,39 @@ class Objective:
             value = fold.combine(kernel.value) if fold.combine else kernel.value
             weight = self.table.weighing.weight
             return value if weight is None else stable.times(weight, value)
+
+    def gradient(self, x: Array) -> Array:
+        """The slopes of the summed weighted losses with the input replaced, as kept rows."""
+        with np.errstate(all="ignore"):
+            fold, weight = self.fold(x), self.table.weighing.weight
+            kernel = self.bound(*fold.variables, held=self.held)
+            totals = (
+                [term.sum() if weight is None else (term * weight).sum() for term in kernel.terms]
+                if isinstance(kernel, Pooled)
+                else ()
+            )
+            return np.asarray(fold.gradient(Scaled(kernel.grad(*totals), weight, 1.0), self.name), dtype=np.float64)
+
+    def curved(self, column: Column) -> Column:
+        """A column whose functions are the slopes by its entries: what they are differentiated to are curvatures."""
+
+        def at_once(t: Array) -> Array:
+            x = self.x.copy()
+            x[column.at] = t
+            return self.gradient(x)[column.at]
+
+        def one_by_one(t: Array) -> Array:
+            places = np.arange(self.x.size).reshape(self.x.shape)[column.at].reshape(-1)
+            made = np.empty(len(t))
+            for k, place in enumerate(places):
+                x = self.x.copy()
+                x.reshape(-1)[place] = t[k]
+                made[k] = self.gradient(x).reshape(-1)[place]
+            return made
+
+        # Entries that meet in one loss move one at a time.
+        together = self.shared or isinstance(self._kernel(), Pooled)
+        return replace(column, f=one_by_one if together else at_once, noise=0.0)
 
     def pieces(self, x: Array) -> Labels:
         """The label of each row's smooth piece with the input replaced."""
