@@ -63,10 +63,11 @@ class Point:
 
 @dataclass(frozen=True)
 class Found:
-    """A column of entries and its numeric slopes."""
+    """A column of entries, its numeric slopes, and what the rounding of the claims themselves may be."""
 
     column: Column
     slopes: Slopes
+    allowance: Array | float = 0.0
 
 
 @dataclass(frozen=True)
@@ -150,14 +151,18 @@ class Ledger:
         witness: Witness | None = None,
         low: Any = -np.inf,
         high: Any = np.inf,
-        plant: bool = False,
+        plant: str = "",
+        allowance: Array | None = None,
         case: Any = None,
     ) -> None:
-        """A claim by one input beside the numeric slopes of its columns; planted faults and resolution on request."""
+        """A claim by one input beside the numeric slopes of its columns; planted faults and resolution on request.
+
+        ``allowance``, of the shape of the claim, is what its own rounding may be: nothing for claims in double.
+        """
         found = []
         for column in columns:
             s = slopes(column.f, column.x, low=low, high=high, piece=column.piece, noise_floor=column.noise)
-            found.append(Found(column, s))
+            found.append(Found(column, s, 0.0 if allowance is None else np.asarray(allowance[column.at])))
             self.ridders += s.evaluations
         before = self.failures
         for one in found:
@@ -165,7 +170,7 @@ class Ledger:
         if self.failures > before and self.wrong is None:
             self.wrong = Wrong(kind, name, claim, _reference(claim, found), case)
         if plant:
-            _plant(self, found, _righted(claim, found))
+            _plant(self, plant, found, _righted(claim, found))
             self._resolve(found)
 
     def stray(self, kind: str, name: str, dropped: Array) -> None:
@@ -216,13 +221,13 @@ class Ledger:
     def _judge(self, kind: str, name: str, found: Found, claim: Array, witness: Witness | None) -> None:
         column, s = found.column, found.slopes
         claimed = np.asarray(claim[column.at])
-        codes = judge(claimed, s)
+        codes = judge(claimed, s, found.allowance)
         index = _indices(claim, column)
         if witness is not None:
             self._confirm(witness, claimed, s, codes, index)
         reasons = why(codes, s)
         self._count(kind, Counter(VERDICTS[code] for code in codes))
-        if witness is not None and kind != "kinks":
+        if witness is not None and not kind.endswith("kinks"):
             self._agree(witness, column, s, index, codes)
         settled = ~np.isin(codes, _FAILURES)
         for at in np.lexsort((-_ratio(claimed, s.value, s.bar), settled))[:_WORST]:
@@ -270,7 +275,7 @@ class Ledger:
 
     def _resolve(self, found: Sequence[Found]) -> None:
         """The smallest error that would have been noticed at every entry: absolutely, and to the largest slope."""
-        bars = np.concatenate([one.slopes.bar for one in found])
+        bars = np.concatenate([one.slopes.bar + one.allowance for one in found])
         sizes = np.concatenate([np.abs(one.slopes.value) for one in found])
         known = np.isfinite(bars) & np.isfinite(sizes)
         if known.any():
@@ -308,11 +313,13 @@ def _righted(claim: Array, found: Sequence[Found]) -> Array:
     made = claim.copy()
     for one in found:
         claimed = np.asarray(claim[one.column.at])
-        made[one.column.at] = np.where(np.isin(judge(claimed, one.slopes), _FAILURES), one.slopes.value, claimed)
+        made[one.column.at] = np.where(
+            np.isin(judge(claimed, one.slopes, one.allowance), _FAILURES), one.slopes.value, claimed
+        )
     return made
 
 
-def _plant(ledger: Ledger, found: Sequence[Found], claim: Array) -> None:
+def _plant(ledger: Ledger, what: str, found: Sequence[Found], claim: Array) -> None:
     """Every planted fault that changes this claim must make some entry fail."""
     for name, change in MUTANTS.items():
         wrong = change(claim)
@@ -320,6 +327,6 @@ def _plant(ledger: Ledger, found: Sequence[Found], claim: Array) -> None:
             continue
         ledger.planted[name] += 1
         for one in found:
-            if np.isin(judge(np.asarray(wrong[one.column.at]), one.slopes), _FAILURES).any():
+            if np.isin(judge(np.asarray(wrong[one.column.at]), one.slopes, one.allowance), _FAILURES).any():
                 ledger.caught[name] += 1
                 break
