@@ -61,7 +61,7 @@ def evaluate(
     made = sources if isinstance(sources, Plan) else plan_of(bound, sources, how, sample_weight, mask)
     _check_wants(bound, made, wants)
     reduction = reduction or bound.loss.reads.reduction
-    weight = _denominator(made, _mean_of(bound, made), engine)
+    weight = denominator(bound, made, engine)
     empty = empty or (bound.loss.dialect.empty if bound.loss.dialect else "error")
     outputs = _outputs(made, wants, reduction, allocate)
     work = Work(bound, made, wants, 1.0 / weight if reduction == "mean" and weight > 0 else 1.0, outputs)
@@ -147,6 +147,11 @@ def _check_wants(bound: Bound, made: Plan, wants: Wants) -> None:
             raise UsageError("wrt-unknown", message, hint=f"--wrt is one of {', '.join(signature.differentiable)}")
     if wants.by_class and not signature.labels:
         raise UsageError("by-class", f"{bound.loss.name} has no classes to break the loss down by")
+
+
+def denominator(bound: Bound, made: Plan, engine: Engine = serial) -> float:
+    """What the mean of a loss over a plan's rows is divided by: reads no scores."""
+    return _denominator(made, _mean_of(bound, made), engine)
 
 
 def _mean_of(bound: Bound, made: Plan) -> Denominator:
