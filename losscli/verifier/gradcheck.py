@@ -33,6 +33,7 @@ def gradcheck(
     mask: Any = None,
     kinds: Sequence[str] = KINDS,
     wrt: str = "",
+    hess: bool = False,
     seed: int = 0,
     command: str = "",
 ) -> Check:
@@ -41,7 +42,8 @@ def gradcheck(
     The claim is the gradient of the summed loss as ``evaluate`` returns it; the reference is the slope of the value
     by a Ridders table with an error bar, and at a few entries the derivative of the printed formula at 40 digits.
     Every run plants wrong gradients and must catch them. Options about labels and weights go with data: the
-    built-in points choose their own. Raises UsageError and DataError.
+    built-in points choose their own. ``hess``: once the gradient has passed, the diagonal Hessian is held against the
+    slope of the gradient in the same way, for the inputs that have one. Raises UsageError and DataError.
     """
     how = how or How()
     reads = bound.loss.reads
@@ -55,9 +57,15 @@ def gradcheck(
         todo = [(case.kind, plan_of(bound, case.data, case.how)) for case in cases(bound, link, seed, kinds)]
     else:
         todo = [("data", _thinned(plan_of(bound, data, how, sample_weight, mask)))]
+    names = [wrt] if wrt else reads.differentiable
+    curved = _curved(bound, todo[0][1], names) if hess else []
     for kind, made in todo:
-        for name in [wrt] if wrt else reads.differentiable:
+        for name in names:
             _look(ledger, bound, made, kind, name)
+    if not ledger.failures:
+        for kind, made in todo:
+            for name in curved:
+                _look(ledger, bound, made, kind, name, order=2)
     return ledger.check(bound.loss.name, bound.params, seed, command)
 
 
@@ -69,33 +77,54 @@ def _thinned(made: Plan) -> Plan:
     return replace(made, order=rows, lead=(len(rows), *made.lead[1:]))
 
 
-def _look(ledger: Ledger, bound: Bound, made: Plan, kind: str, name: str) -> None:
+def _curved(bound: Bound, made: Plan, names: Sequence[str]) -> list[str]:
+    """The inputs with a diagonal Hessian; UsageError where none has one."""
+    found, refused = [], None
+    for name in names:
+        try:
+            evaluate(bound, made, reduction="sum", wants=Wants(hess=name), empty="nan")
+            found.append(name)
+        except UsageError as error:
+            refused = error
+    if not found and refused is not None:
+        raise refused
+    return found
+
+
+def _look(ledger: Ledger, bound: Bound, made: Plan, kind: str, name: str, order: int = 1) -> None:
     """One case with respect to one input: claims, slopes, verdicts, witnesses, planted faults."""
     objective = Objective.of(bound, made, name)
     if not objective.table.weighing.kept:
         return
-    claim, dropped = _claim(objective)
-    ledger.stray(kind, name, dropped)
+    claim, dropped = _claim(objective, order)
+    label, what = (kind, "gradient") if order == 1 else (f"hessian {kind}", "Hessian")
+    ledger.stray(label, name, dropped)
     domain = made.signature.domain(name, made.link)
+    # A planted fault in the largest entry must be seen: its column is among those looked at.
+    largest = np.unravel_index(int(np.argmax(np.abs(claim))), claim.shape)
+    columns = objective.columns(_COLUMNS, tuple(int(i) for i in largest))
     ledger.look(
-        kind,
+        label,
         name,
         claim,
-        objective.columns(_COLUMNS),
-        witness=Formula.of(objective),
+        columns if order == 1 else map(objective.curved, columns),
+        witness=Formula.of(objective, order),
         low=domain.low,
         high=domain.high,
         plant=kind in ("random", "data"),
+        what=what,
         case=made,
     )
 
 
-def _claim(objective: Objective) -> tuple[Array, Array]:
-    """The gradient of the summed loss, as the library gives it, for the rows that count and for those that do not."""
+def _claim(objective: Objective, order: int) -> tuple[Array, Array]:
+    """The slopes of the summed loss, as the library gives them, for the rows that count and for those that do not."""
     made, name = objective.plan, objective.name
-    result = evaluate(objective.bound, made, reduction="sum", wants=Wants(grad=name))
-    assert result.gradient is not None
-    whole = made.columns[name].laid_out(result.gradient)
+    wants = Wants(grad=name) if order == 1 else Wants(hess=name)
+    result = evaluate(objective.bound, made, reduction="sum", wants=wants)
+    claimed = result.gradient if order == 1 else result.hessian
+    assert claimed is not None
+    whole = made.columns[name].laid_out(claimed)
     if objective.shared:
         return whole, np.empty(0)
     view = whole[made.at(0, made.rows)]
@@ -110,10 +139,11 @@ class Formula:
 
     oracle: Oracle
     wrt: str
+    order: int = 1
     name: str = "formula"
 
     @classmethod
-    def of(cls, objective: Objective) -> Formula | None:
+    def of(cls, objective: Objective, order: int = 1) -> Formula | None:
         """The witness for an objective; None where mpmath is not installed or the formula does not say."""
         if importlib.util.find_spec("mpmath") is None or not objective.bound.loss.formula:
             return None
@@ -122,11 +152,11 @@ class Formula:
         if pooled and objective.table.weighing.weight is not None:
             # The formula of a pooled loss knows nothing of weights within its sums.
             return None
-        return cls(Oracle(objective.bound, objective.plan, objective.table, pooled), objective.name)
+        return cls(Oracle(objective.bound, objective.plan, objective.table, pooled), objective.name, order)
 
     def slope(self, index: tuple[int, ...]) -> float | None:
         """The derivative of the formula at one entry; None where there is none to be had."""
         try:
-            return float(self.oracle.slope(self.wrt, index))
+            return float(self.oracle.slope(self.wrt, index, order=self.order))
         except ArithmeticError:
             return None

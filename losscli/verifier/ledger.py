@@ -151,7 +151,8 @@ class Ledger:
         witness: Witness | None = None,
         low: Any = -np.inf,
         high: Any = np.inf,
-        plant: str = "",
+        plant: bool = False,
+        what: str = "gradient",
         allowance: Array | None = None,
         case: Any = None,
     ) -> None:
@@ -170,7 +171,7 @@ class Ledger:
         if self.failures > before and self.wrong is None:
             self.wrong = Wrong(kind, name, claim, _reference(claim, found), case)
         if plant:
-            _plant(self, plant, found, _righted(claim, found))
+            _plant(self, what, found, _righted(claim, found))
             self._resolve(found)
 
     def stray(self, kind: str, name: str, dropped: Array) -> None:
@@ -325,8 +326,8 @@ def _plant(ledger: Ledger, what: str, found: Sequence[Found], claim: Array) -> N
         wrong = change(claim)
         if np.array_equal(wrong, claim):
             continue
-        ledger.planted[name] += 1
+        ledger.planted[f"{name} ({what})"] += 1
         for one in found:
             if np.isin(judge(np.asarray(wrong[one.column.at]), one.slopes, one.allowance), _FAILURES).any():
-                ledger.caught[name] += 1
+                ledger.caught[f"{name} ({what})"] += 1
                 break

@@ -39,11 +39,18 @@ class Column:
     noise: Array | float = 0.0
 
 
-def _positions(shape: tuple[int, ...], limit: int) -> Iterator[tuple[int, ...]]:
-    """Places in an array of a shape, at most ``limit`` of them, spread evenly."""
+# Entries of a batch in which all rows meet: each is a loss of the whole batch, some forty times.
+_MET = 8
+
+
+def _positions(shape: tuple[int, ...], limit: int, among: tuple[int, ...] | None = None) -> Iterator[tuple[int, ...]]:
+    """Places in an array of a shape, at most ``limit`` of them and one that is named, spread evenly."""
     size = math.prod(shape)
-    for flat in np.unique(np.linspace(0, size - 1, min(size, limit)).astype(int)):
-        yield tuple(int(i) for i in np.unravel_index(flat, shape))
+    flat = np.linspace(0, size - 1, min(size, limit)).astype(int)
+    if among is not None:
+        flat = np.append(flat, np.ravel_multi_index(among, shape))
+    for place in np.unique(flat):
+        yield tuple(int(i) for i in np.unravel_index(place, shape))
 
 
 @dataclass(frozen=True)
@@ -136,18 +143,21 @@ class Objective:
         with np.errstate(all="ignore"):
             return np.asarray(self.bound.pieces(*self.fold(x).variables))
 
-    def columns(self, limit: int) -> Iterator[Column]:
-        """The input's entries, those that may move together at once; at most ``limit`` columns, spread evenly."""
+    def columns(self, limit: int, among: tuple[int, ...] | None = None) -> Iterator[Column]:
+        """The input's entries, those that may move together at once; at most ``limit`` columns, spread evenly.
+
+        ``among``, the index of an entry as kept rows, is in one of them.
+        """
         if isinstance(self._kernel(), Pooled):
             yield self._pooled()
         elif self.shared:
-            yield self._one_by_one(limit)
+            yield self._one_by_one(limit, among)
         elif self.table.groups is not None:
-            yield from self._by_group(self.table.groups, limit)
+            yield from self._by_group(self.table.groups, limit, among)
         elif self.x.ndim == 1:
             yield self._column(...)
         else:
-            for position in _positions(self.x.shape[1:], limit):
+            for position in _positions(self.x.shape[1:], limit, among and among[1:]):
                 yield self._column((slice(None), *position))
 
     def _kernel(self) -> Any:
@@ -177,9 +187,14 @@ class Objective:
         sizes = np.max([np.abs(array).reshape(len(self.x), -1).max(axis=1) for array in arrays], axis=0)
         return np.asarray(np.finfo(float).eps * np.maximum(sizes, least))
 
-    def _by_group(self, groups: Groups, limit: int) -> Iterator[Column]:
+    def _by_group(self, groups: Groups, limit: int, among: tuple[int, ...] | None) -> Iterator[Column]:
         """The same entry of the k-th row of every group that has one, for k = 0, 1, ..."""
-        for k, *position in _positions((int(groups.sizes.max()), *self.x.shape[1:]), limit):
+        if len(groups.sizes) == 1:
+            limit = min(limit, _MET)
+        if among is not None:
+            own = int(np.searchsorted(groups.starts, among[0], side="right")) - 1
+            among = (among[0] - int(groups.starts[own]), *among[1:])
+        for k, *position in _positions((int(groups.sizes.max()), *self.x.shape[1:]), limit, among):
             has: Ints = np.flatnonzero(groups.sizes > k)
             where: Any = (groups.starts[has] + k, *position)
 
@@ -198,9 +213,9 @@ class Objective:
             kinked = self.bound.loss.kinks is not None
             yield Column(where, self.x[where], f, piece if kinked else None, self._noise() if kinked else 0.0)
 
-    def _one_by_one(self, limit: int) -> Column:
+    def _one_by_one(self, limit: int, among: tuple[int, ...] | None) -> Column:
         """Entries of an input that all losses read, each on its own: what moves is the sum of the losses."""
-        where = tuple(np.array(list(_positions(self.x.shape, limit))).T)
+        where = tuple(np.array(list(_positions(self.x.shape, limit, among))).T)
         base = self.x[where]
 
         def each(t: Array, look: Callable[[Array], Any]) -> Any:

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
-from losscli.inputs import Array, Groups, Ints
+from losscli.inputs import Groups, Ints
 from losscli.plan import Plan
 from losscli.verifier import differences
 from losscli.verifier.audit import Audit, Beside, Suspect
@@ -80,24 +79,7 @@ def _columns(audit: Audit, seen: Beside) -> Iterator[Column]:
         gap = np.where(failed, np.nan_to_num(np.abs(seen.claim - seen.slopes.value) / seen.bar, nan=np.inf), 0.0)
     found.sort(key=lambda column: -float(gap[column.at].max()))
     for column in found[:_COLUMNS]:
-        yield column if audit.order == 1 else replace(column, f=_gradient(seen, column), piece=None)
-
-
-def _gradient(seen: Beside, column: Column) -> Any:
-    """The slope by the entries of a column as a function of these entries, for second derivatives."""
-    slopes = replace(seen.slopes, order=1, scale=1.0)
-    at = slopes.plan.signature.names.index(slopes.name)
-
-    def f(t: Array) -> Array:
-        arrays = list(slopes.table.arrays)
-        moved = arrays[at].copy()
-        moved[column.at] = t
-        arrays[at] = moved
-        with np.errstate(all="ignore"):
-            fold = slopes.fold_of(arrays)
-            return np.asarray(slopes.of(fold, fold.variables)[column.at])
-
-    return f
+        yield column if audit.order == 1 else replace(objective.curved(column), piece=None)
 
 
 def _said(audit: Audit, seen: Beside, column: Column) -> tuple[IntArray, int]:
