@@ -318,6 +318,11 @@ def _parameter(entry: inspect.Parameter) -> Parameter:
     return Parameter(entry.name, kinds[0], entry.default, param)
 
 
+def entered(kernel: Any) -> Loss | None:
+    """The entry of a kernel that was entered, in whatever file; None for any other function."""
+    return next((entry for entry in _CATALOGUE.values() if entry.kernel is kernel), None)
+
+
 def catalogue() -> Mapping[str, Loss]:
     """Every loss by its canonical name, in alphabetical order."""
     package = importlib.import_module("losscli.losses")

@@ -219,8 +219,10 @@ def check_tables(headline: str, about: Mapping[str, Any]) -> list[RenderableType
         ("planted faults", f"{about['selftest']['caught']} of {about['selftest']['planted']} caught"),
         ("seed", about["seed"]),
         ("reproduce", about["reproduce"]),
+        *(("note", note) for note in about.get("notes", ())),
     ]
-    return [Text(headline, style=_style(about)), facts(rows), _worst_table(about)]
+    parts = [Text(headline, style=_style(about)), facts(rows)]
+    return [*parts, _worst_table(about)] if about["worst"] else parts
 
 
 def verify_tables(headline: str, about: Mapping[str, Any]) -> list[RenderableType]:

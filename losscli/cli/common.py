@@ -93,14 +93,14 @@ def losses_of(words: Sequence[str]) -> dict[str, Loss]:
     if not words or words[0].startswith("-"):
         return dict(catalogue())
     loss = get(words[0])
-    peer = _value_of("--like", words)
+    peer = value_of("--like", words)
     if peer:
         # A dialect is one of scores: before the head that makes them.
         loss = like(loss, peer)
     return {words[0]: loss.linear if "--linear" in words else loss}
 
 
-def _value_of(option: str, words: Sequence[str]) -> str:
+def value_of(option: str, words: Sequence[str]) -> str:
     """The last value of an option among the words, before Typer reads them; empty: it is not there."""
     found = ""
     for word, following in zip(words, [*words[1:], ""], strict=True):

@@ -8,6 +8,7 @@ from typing import Any
 
 import typer
 
+from losscli.cli import own
 from losscli.cli.common import (
     as_json,
     aside_of,
@@ -31,12 +32,26 @@ from losscli.verifier.report import content, headline
 
 def add(app: typer.Typer, words: list[str]) -> list[str]:
     """Register the verb with the one loss that is named, or with all of them for its help."""
+    if own.is_asked(words):
+        target = own.target_of(words)
+        entry = None if target is None else own.loss_of(target)
+        if entry is None:
+            return own.add(app, words, target)
+        losses = {words[0]: entry}
+    else:
+        losses = losses_of(words)
     text = page(
         "Verify the gradient of a loss at built-in adversarial points, or at the data given.",
-        ["losscli gradcheck focal --gamma 0.5", "losscli sample ce | losscli gradcheck ce - --json"],
+        [
+            "losscli gradcheck focal --gamma 0.5",
+            "losscli sample ce | losscli gradcheck ce - --json",
+            "losscli gradcheck my_loss.py:focal",
+        ],
+        "A function of your own: 'losscli gradcheck FILE.py:NAME --help'. A program in another language:"
+        " 'losscli gradcheck --command COMMAND --help'.",
     )
     group = group_of("gradcheck", text)
-    for name, loss in losses_of(words).items():
+    for name, loss in losses.items():
         about = f"Is the gradient of {loss.name} the slope of its value?"
         examples = [f"losscli gradcheck {loss.name}", f"losscli sample {loss.name} | losscli gradcheck {loss.name} -"]
         data = argument("data", "Data to look at; without any, built-in points.", many=True, required=False)
@@ -52,6 +67,7 @@ def _options(loss: Loss) -> list[Option]:
         *shared(loss.reads),
         Option("points", str, ",".join(KINDS), f"Kinds of built-in points, of {', '.join(KINDS)}.", metavar="KINDS"),
         Option("wrt", str, None, "The slopes with respect to one input only.", choices=slopes),
+        Option("hess", bool, False, "Once the gradient has passed, check the diagonal Hessian against its slope."),
         Option("seed", int, 0, "The seed of the random points.", least=0),
         Option("strict", bool, False, "Exit 1, not 4, when nothing can be said."),
         *output_options("Print the verdict alone."),
@@ -69,6 +85,7 @@ def _gradcheck(
         mask=source_of(options.get("mask")),
         kinds=[choice("--points", kind.strip(), KINDS) for kind in options["points"].split(",")],
         wrt=options["wrt"] or "",
+        hess=options["hess"],
         seed=options["seed"],
         command=rerun("gradcheck", words),
     )

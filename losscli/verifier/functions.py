@@ -1,0 +1,318 @@
+"""A user's own function as a value and a claimed gradient: loading its file, calling it, naming what is wrong with it.
+
+Inputs are float64 or integer arrays by the names of the function's parameters, whatever framework it is written in.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import sys
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from losscli.errors import DataError, Place, UsageError, did_you_mean
+
+Values = np.ndarray[Any, Any]
+Inputs = Mapping[str, Values]
+Claims = Mapping[str, Any]
+
+
+class RaisedError(Exception):
+    """What the user's code raised: the error, and the last line of it that is in the user's folder."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """A name in a user's file: what it is, the module around it, and the file."""
+
+    name: str
+    found: Any
+    module: ModuleType
+    file: Path
+
+    def other(self, name: str) -> Target:
+        """Another function of the same file; UsageError where there is none of that name."""
+        return _named(self.module, self.file, name)
+
+    @property
+    def label(self) -> str:
+        """What reports call it: file.py:name."""
+        return f"{self.file.name}:{self.name}"
+
+    @property
+    def parameters(self) -> tuple[inspect.Parameter, ...]:
+        """The parameters that an input can be given for."""
+        try:
+            signature = inspect.signature(getattr(self.found, "forward", self.found))
+        except (TypeError, ValueError) as error:
+            raise UsageError("function-kind", f"{self.label}: its parameters cannot be told: {error}") from error
+        kept = [entry for entry in signature.parameters.values() if entry.kind not in _STARRED]
+        # An autograd.Function's forward begins with its context.
+        return tuple(entry for entry in kept if entry.name not in ("self", "ctx"))
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """The names of the parameters without a default."""
+        return tuple(entry.name for entry in self.parameters if entry.default is entry.empty)
+
+    @property
+    def optional(self) -> tuple[str, ...]:
+        """The names of the parameters with a default."""
+        return tuple(entry.name for entry in self.parameters if entry.default is not entry.empty)
+
+    def uses(self, package: str) -> bool:
+        """Whether the file imports a package, or something out of it."""
+        return any(_origin(entry).partition(".")[0] == package for entry in vars(self.module).values())
+
+
+_STARRED = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+
+def _origin(entry: Any) -> str:
+    name = entry.__name__ if isinstance(entry, ModuleType) else getattr(entry, "__module__", "")
+    return name if isinstance(name, str) else ""
+
+
+def is_function(word: str) -> bool:
+    """Whether a word names a function of a file, FILE.py:NAME."""
+    return ".py:" in word
+
+
+def load(word: str) -> Target:
+    """What FILE.py:NAME names. Raises DataError for the file, UsageError for the name and where importing it fails."""
+    path, _, name = word.rpartition(":")
+    file = Path(path)
+    if not file.is_file():
+        raise DataError("file-missing", "no such file", place=Place(path))
+    return _named(_module(file), file, name)
+
+
+def _named(module: ModuleType, file: Path, name: str) -> Target:
+    found: Any = module
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    if found is None:
+        known = [word for word, entry in vars(module).items() if callable(entry) and _origin(entry) == module.__name__]
+        hint = did_you_mean(name, known) or f"there are: {', '.join(known) or 'none'}"
+        raise UsageError("function-unknown", f"no function {name!r} in {file}", hint=hint)
+    if isinstance(found, type) and any(_origin(base).startswith("torch.nn.") for base in found.__mro__):
+        found = _instance(found, file)
+    if not callable(found):
+        raise UsageError("function-kind", f"{file.name}:{name} is {type(found).__name__}, not a function")
+    return Target(name, found, module, file)
+
+
+def _instance(kind: type, file: Path) -> Any:
+    """A module of PyTorch with its defaults."""
+    try:
+        return kind()
+    except Exception as error:
+        message = f"{file.name}:{kind.__name__} cannot be made without arguments: {where(error, file)}"
+        raise UsageError("function-kind", message, hint=f"name an instance: loss = {kind.__name__}(...)") from error
+
+
+def _module(file: Path) -> ModuleType:
+    """The file as a module, with its folder to import from."""
+    folder = str(file.resolve().parent)
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    # A file may well be called loss.py or torch.py.
+    name = file.stem if file.stem not in sys.modules else f"_user_{file.stem}"
+    spec = importlib.util.spec_from_file_location(name, file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        raise UsageError("function-import", f"{file} cannot be imported: {where(error, file)}") from error
+    return module
+
+
+def where(error: BaseException, file: Path) -> str:
+    """An error with the last line of the user's folder that it went through: focal.py:12: ValueError: ..."""
+    said = f"{type(error).__name__}: {error}".strip().partition("\n")[0]
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{Path(error.filename).name}:{error.lineno}: {type(error).__name__}: {error.msg}"
+    folder = file.resolve().parent
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if Path(frame.filename).resolve().parent == folder]
+    return f"{Path(own[-1].filename).name}:{own[-1].lineno}: {said}" if own else said
+
+
+@dataclass(frozen=True)
+class Framework:
+    """What arrays are in a framework: ``lift`` makes one of NumPy's, ``lower`` undoes it, ``owns`` tells its own.
+
+    ``slopes(call, inputs, names)`` is its autodiff: the gradient of the sum of what ``call`` returns by the inputs of
+    these names; None: it has none.
+    """
+
+    name: str
+    lift: Callable[[Values], Any]
+    lower: Callable[[Any], Values]
+    owns: Callable[[Any], bool]
+    slopes: Callable[[Callable[..., Any], Inputs, Sequence[str]], Claims] | None = None
+
+
+def _lowered(value: Any) -> Values:
+    return np.asarray(value)
+
+
+def _numeric(value: Any) -> bool:
+    try:
+        return np.asarray(value).dtype.kind in "fiubc" and not type(value).__module__.startswith(("torch", "jax"))
+    except (TypeError, ValueError):
+        return False
+
+
+NUMPY = Framework("NumPy", np.copy, _lowered, _numeric)
+
+
+@dataclass(frozen=True)
+class Call:
+    """A target called in a framework with NumPy inputs; what it raises becomes RaisedError."""
+
+    target: Target
+    framework: Framework
+
+    def __call__(self, inputs: Inputs) -> Any:
+        """What the function returns, as it is."""
+        return self.lifted({name: self.framework.lift(array) for name, array in inputs.items()})
+
+    def changed(self, inputs: Inputs) -> list[str]:
+        """The inputs that the function writes to; nothing where it raises."""
+        lifted = {name: self.framework.lift(array) for name, array in inputs.items()}
+        before = {name: np.array(self.framework.lower(array)) for name, array in lifted.items()}
+        try:
+            self.lifted(lifted)
+        except RaisedError:
+            return []
+        after = {name: self.framework.lower(array) for name, array in lifted.items()}
+        return [name for name in inputs if not np.array_equal(before[name], after[name], equal_nan=True)]
+
+    def lifted(self, inputs: Mapping[str, Any]) -> Any:
+        """What the function returns for inputs of its own framework."""
+        entries = {entry.name: entry for entry in self.target.parameters}
+        # autograd.Function.apply takes no keywords; what has a default may be left out, and is called by its name.
+        plain = [
+            name for name in entries if name in inputs and entries[name].kind is not inspect.Parameter.KEYWORD_ONLY
+        ]
+        first = [name for at, name in enumerate(plain) if list(entries).index(name) == at]
+        rest = {name: value for name, value in inputs.items() if name not in first}
+        try:
+            with np.errstate(all="ignore"):
+                return self._body(*(inputs[name] for name in first), **rest)
+        except (Exception, SystemExit) as error:
+            raise RaisedError(where(error, self.target.file)) from error
+
+    @property
+    def _body(self) -> Callable[..., Any]:
+        found = self.target.found
+        return found.apply if isinstance(found, type) and hasattr(found, "apply") else found
+
+    def lower(self, value: Any) -> Values:
+        """A returned number or array as NumPy's."""
+        return self.framework.lower(value)
+
+
+@dataclass(frozen=True)
+class Claimant:
+    """A function that claims a gradient.
+
+    ``required`` and ``optional`` name its inputs; ``values`` gives, for each of many inputs, a number or an array of
+    one per row; ``claims`` the gradient of that number, or of the sum of the rows', by the names of some inputs;
+    ``changed`` the inputs that it writes to.
+    """
+
+    label: str
+    kind: str
+    values: Callable[[Sequence[Inputs]], list[Values]]
+    claims: Callable[[Inputs], Claims]
+    changed: Callable[[Inputs], list[str]] = lambda _: []
+
+    def value(self, inputs: Inputs) -> Values:
+        """The value for one set of inputs."""
+        return self.values([inputs])[0]
+
+
+def claimant_of(target: Target, frameworks: Sequence[Framework], inputs: Inputs, grad_name: str = "") -> Claimant:
+    """The claimant that a target is, found by calling it once in one framework after the other.
+
+    A companion NAME_grad, or ``grad_name``, claims the gradient; else the second of two results; else autodiff. Raises
+    RaisedError where no framework can call it, UsageError where nothing is claimed.
+    """
+    failed: RaisedError | None = None
+    for framework in frameworks:
+        call = Call(target, framework)
+        try:
+            result = call(inputs)
+        except RaisedError as error:
+            failed = failed or error
+            continue
+        made = _claimant(call, result, grad_name, floats(inputs))
+        if made is not None:
+            return made
+    if failed is not None:
+        raise failed
+    message = f"{target.label} returns {type(result).__name__}, where a number or an array belongs"
+    raise UsageError("function-kind", message)
+
+
+def _claimant(call: Call, result: Any, grad_name: str, names: Sequence[str]) -> Claimant | None:
+    target, framework = call.target, call.framework
+    companion = grad_name or (f"{target.name}_grad" if hasattr(target.module, f"{target.name}_grad") else "")
+    paired = isinstance(result, tuple | list) and len(result) == 2 and framework.owns(result[0])
+    if not paired and not framework.owns(result):
+        return None
+
+    def claimed(inputs: Inputs) -> Claims:
+        made = Call(target.other(companion), framework)(inputs) if companion else call(inputs)[1]
+        return by_name(made, names, framework)
+
+    def own(inputs: Inputs) -> Claims:
+        assert framework.slopes is not None
+        try:
+            return framework.slopes(lambda **lifted: call.lifted(lifted), inputs, floats(inputs))
+        except RaisedError:
+            raise
+        except Exception as error:
+            raise RaisedError(f"autodiff: {where(error, target.file)}") from error
+
+    def values(many: Sequence[Inputs]) -> list[Values]:
+        results = (call(inputs) for inputs in many)
+        return [call.lower(value[0] if paired else value) for value in results]
+
+    if not companion and not paired and framework.slopes is None:
+        raise UsageError("function-kind", f"{target.label} returns a value alone, and claims no gradient")
+
+    def changed(inputs: Inputs) -> list[str]:
+        calls = [call, Call(target.other(companion), framework)] if companion else [call]
+        return list(dict.fromkeys(name for one in calls for name in one.changed(inputs)))
+
+    claims = claimed if companion or paired else own
+    return Claimant(target.label, framework.name, values, claims, changed)
+
+
+def by_name(gradient: Any, names: Sequence[str], framework: Framework) -> Claims:
+    """A gradient by the names of inputs: it may be an array by the first, a tuple in order, or by name already."""
+    if isinstance(gradient, Mapping):
+        pairs = list(gradient.items())
+    elif isinstance(gradient, tuple) or (isinstance(gradient, list) and not framework.owns(gradient)):
+        pairs = list(zip(names, gradient, strict=False))
+    else:
+        pairs = list(zip(names, [gradient], strict=False))
+    return {name: None if value is None else framework.lower(value) for name, value in pairs}
+
+
+def floats(inputs: Inputs) -> list[str]:
+    """The inputs that a gradient can be by: those of real numbers."""
+    return [name for name, array in inputs.items() if np.asarray(array).dtype.kind == "f"]
