@@ -144,7 +144,7 @@ def taylor(
     said = _rates(odd, even, blur + rounding, line.sum(line.claim * line.v))
     said[np.isfinite(middle) & ~np.isfinite(line.sum(line.claim))] = -1
     said[~np.isfinite(middle)] = 0
-    return _witnessed("taylor", said, line.evaluations, "slope of the odd remainder")
+    return witnessed("taylor", said, line.evaluations, "slope of the odd remainder")
 
 
 def _remainders(line: _Line, h: float, middle: Array) -> tuple[Array, Array, Array]:
@@ -215,7 +215,7 @@ def path_integral(
         said = np.where(gap > bar, -1, np.where((gap <= bar) & sharp, 1, 0)).astype(np.int8)
     said[np.isfinite(values[0]) & ~np.isfinite(line.sum(line.claim))] = -1
     said[~np.isfinite(values[0])] = 0
-    return _witnessed("path integral", said, line.evaluations, "f(b) − f(a) against ∫ g·dx")
+    return witnessed("path integral", said, line.evaluations, "f(b) − f(a) against ∫ g·dx")
 
 
 def _rule() -> tuple[Array, Array, Array]:
@@ -292,7 +292,7 @@ def complex_step(
         return Witnessed("complex step", None, calls, "does not lie within the bars of the numeric slopes")
     claim = stepped if gradient is None else np.asarray(gradient(x), dtype=np.float64)[tuple(np.array(at).T)]
     said = np.where(known, np.where(np.abs(claim - stepped) <= s.bar, 1, -1), 0).astype(np.int8)
-    return _witnessed("complex step", said, calls, f"{int(known.sum())} entries by an imaginary step")
+    return witnessed("complex step", said, calls, f"{int(known.sum())} entries by an imaginary step")
 
 
 def _complex_slopes(f: Function, x: Array, entries: int) -> tuple[tuple[list[tuple[int, ...]], Array] | None, int, str]:
@@ -323,7 +323,8 @@ def _total(f: Function, x: Array) -> float:
         return float(np.sum(np.asarray(f(x), dtype=np.float64)))
 
 
-def _witnessed(name: str, said: IntArray, evaluations: int, detail: str) -> Witnessed:
+def witnessed(name: str, said: IntArray, evaluations: int, detail: str) -> Witnessed:
+    """A witness's answer from that of every unit: 1 agrees, -1 disagrees, 0 cannot tell."""
     units = tuple(None if word == 0 else bool(word > 0) for word in said.tolist())
     wrong: Sequence[int] = [at for at, word in enumerate(units) if word is False]
     agree = False if wrong else True if True in units else None
