@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from losscli.verifier.audit import Suspect
 from losscli.verifier.claims import Judged, Verified
+from losscli.verifier.diagnose import Explanation, sentence
 from losscli.verifier.differences import Reason
 from losscli.verifier.valued import Valued
 from losscli.verifier.verdict import INCONCLUSIVE, VERDICTS
@@ -33,9 +35,7 @@ def content(verified: Verified) -> dict[str, Any]:
         ],
         "methods": _methods(parts) + _by_formula(value),
         "worst": [_entry(part, suspect) for part in parts for suspect in part.worst],
-        "diagnosis": [
-            {"hypothesis": one.hypothesis, "scale": one.scale, "residual": one.residual} for one in verified.diagnosis
-        ],
+        "diagnosis": [one.content for one in verified.diagnosis],
         "selftest": {"planted": sum(p.planted for p in parts), "caught": sum(p.caught for p in parts)},
         "seed": verified.seed,
         "reproduce": verified.reproduce,
@@ -57,18 +57,30 @@ def headline(verified: Verified) -> str:
     if value is not None:
         words = {"pass": "agrees", "fail": f"is {value.claimed!r}, not {value.reference!r}"}
         said.append(f"value {words.get(value.verdict, 'cannot be told')}")
-    said += [_told(part) for part in verified.slopes]
+    said += [_told(part, verified.diagnosis) for part in verified.slopes]
+    if len(said) == 1 and verified.diagnosis:
+        # There is one claim: nobody need be told which.
+        said = [said[0].removeprefix(f"{verified.slopes[0].kind}: ")]
     return f"{verified.verdict.upper()} {verified.bound.loss.name}: {'; '.join(said)}"
 
 
-def _told(part: Judged) -> str:
+def _told(part: Judged, diagnosis: tuple[Explanation, ...]) -> str:
     total = sum(part.counts.values())
     wrong = part.counts.get("fail", 0) + part.counts.get("kink_fail", 0)
     agree = part.counts.get("pass", 0) + part.counts.get("kink_ok", 0)
     line = f"{part.kind}: {f'{wrong} of {total} entries are wrong' if wrong else f'{agree} of {total} entries agree'}"
     if part.verdict == "fail" and not wrong:
         return f"{line}, but the verifier missed a planted fault"
-    return line if wrong else f"{line}, {_limit(part)}"
+    return _explained(part, line, diagnosis) if wrong else f"{line}, {_limit(part)}"
+
+
+def _explained(part: Judged, line: str, diagnosis: tuple[Explanation, ...]) -> str:
+    """The line about a wrong claim with what it looks like, or at least how large it is on the whole."""
+    if diagnosis:
+        said = sentence(diagnosis, sum(part.counts.values()))
+        return f"{part.kind}: {said}" if diagnosis[0].pure else f"{line}: {said}"
+    factor = part.tally.factor
+    return f"{line}; on the whole they are {factor:.4g} times the exact ones" if math.isfinite(factor) else line
 
 
 def _limit(part: Judged) -> str:
