@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib
 import sys
 
-WORDS = {word: f"benchmarks.{word}" for word in ("accuracy", "speed", "csv", "startup", "memory", "scale", "parity")}
+WORDS = {
+    word: f"benchmarks.{word}" for word in ("accuracy", "speed", "csv", "startup", "memory", "scale", "parity", "large")
+}
 
 
 def main(argv: list[str]) -> int:

@@ -25,7 +25,7 @@ REPORTED = 8  # entries that stand for very many
 WORK = 1 << 31  # entries moved, by all calls of f together, unless a limit is given
 CALLS = 20_000
 ROUNDS = 4  # searches, each without the errors of those before
-RUNS = 4  # stretches whose ends are looked for
+RUNS = 16  # stretches whose ends are looked for
 FEW = 4  # entries looked for where there are too many
 
 
@@ -150,8 +150,11 @@ class _Search:
         return order[: inside if wrong == [True, False] else 0]
 
     def some(self, flat: Order) -> Order:
-        """A few of many entries, drawn."""
-        return self.rng.choice(flat, min(REPORTED, flat.size), replace=False)
+        """A few of many entries, drawn as small blocks: what was rolled or shifted shows among neighbours."""
+        width = int(np.prod(self.claim.shape[1:]))
+        near = (0, 1, width, width + 1) if width > 1 else (0, 1, 2, 3)
+        drawn = (self.rng.choice(flat, REPORTED // len(near))[:, None] + near).reshape(-1)
+        return np.intersect1d(drawn, flat)
 
     def confirmed(self, flat: Order) -> list[Hit]:
         """Those entries that the engine finds wrong too; they are put right."""
@@ -249,7 +252,7 @@ class _Search:
 
     def _end(self, order: Order, part: _Part, *, first: bool) -> int:
         """Where the wrong entries of a part begin, or where they stop."""
-        while part.size > 1:
+        while part.size > 1 and not self.spent:
             halves = self._halves(order, part)
             if not halves:
                 break
