@@ -216,6 +216,7 @@ def check_tables(headline: str, about: Mapping[str, Any]) -> list[RenderableType
         ("points", ", ".join(f"{point['kind']} {point['checked']}" for point in about["points"])),
         ("resolution", _resolution(about)),
         ("methods", _methods(about)),
+        *_diagnosis(about),
         ("planted faults", f"{about['selftest']['caught']} of {about['selftest']['planted']} caught"),
         ("seed", about["seed"]),
         ("reproduce", about["reproduce"]),
@@ -237,6 +238,7 @@ def verify_tables(headline: str, about: Mapping[str, Any]) -> list[RenderableTyp
     if about["claims"]:
         rows += [("resolution", _resolution(about)), ("methods", _methods(about))]
         rows.append(("planted faults", f"{about['selftest']['caught']} of {about['selftest']['planted']} caught"))
+    rows += _diagnosis(about)
     rows.append(("reproduce", about["reproduce"]))
     parts = [Text(headline, style=_style(about)), facts(rows)]
     return [*parts, _worst_table(about)] if about["worst"] else parts
@@ -255,6 +257,15 @@ def _methods(about: Mapping[str, Any]) -> str:
         f"{entry['name']} {entry['evaluations']} evaluations{'' if entry['agree'] else ', disagrees'}"
         for entry in about["methods"]
     )
+
+
+def _diagnosis(about: Mapping[str, Any]) -> list[tuple[str, object]]:
+    """What a wrong claim looks like, one explanation a row."""
+    rows: list[tuple[str, object]] = []
+    for one in about["diagnosis"]:
+        words = " or ".join((one["hypothesis"] or "the true one", *one["coincides"]))
+        rows.append(("looks like", f"{words}; times {one['scale']:.6g}, all but {one['residual']:.1e} of it"))
+    return rows
 
 
 def _resolution(about: Mapping[str, Any]) -> str:

@@ -15,13 +15,17 @@ from losscli.inputs import Array
 from losscli.loss import Bound, Pooled
 from losscli.plan import How, Plan
 from losscli.results import Wants
+from losscli.verifier.explain import explained
 from losscli.verifier.ledger import Check, Ledger
 from losscli.verifier.objective import Objective
 from losscli.verifier.oracle import Oracle
 from losscli.verifier.points import KINDS, cases
+from losscli.verifier.testimony import testimonies
 
 # Data given by the user: this many rows are looked at, in this many columns, both spread evenly.
 _ROWS, _COLUMNS = 64, 64
+# Kinds of points that are not chosen to be hard: planted faults must show there, and witnesses are heard.
+_PLAIN = ("random", "data")
 
 
 def gradcheck(
@@ -66,7 +70,7 @@ def gradcheck(
         for kind, made in todo:
             for name in curved:
                 _look(ledger, bound, made, kind, name, order=2)
-    return ledger.check(bound.loss.name, bound.params, seed, command)
+    return explained(ledger.check(bound.loss.name, bound.params, seed, command), bound)
 
 
 def _thinned(made: Plan) -> Plan:
@@ -111,10 +115,20 @@ def _look(ledger: Ledger, bound: Bound, made: Plan, kind: str, name: str, order:
         witness=Formula.of(objective, order),
         low=domain.low,
         high=domain.high,
-        plant=kind in ("random", "data"),
+        plant=kind in _PLAIN,
         what=what,
         case=made,
     )
+
+
+def _testify(ledger: Ledger, bound: Bound, todo: Sequence[tuple[str, Plan]], names: Sequence[str], seed: int) -> None:
+    """Witnesses of a claim as a whole, on the first data drawn at random, or on those given."""
+    made = next((made for kind, made in todo if kind in _PLAIN), None)
+    for name in names if made is not None else ():
+        objective = Objective.of(bound, made, name)
+        if objective.table.weighing.kept:
+            for said in testimonies(objective, _claim(objective, 1)[0], seed):
+                ledger.jury.hear(said)
 
 
 def _claim(objective: Objective, order: int) -> tuple[Array, Array]:

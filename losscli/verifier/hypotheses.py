@@ -69,7 +69,7 @@ def hypotheses_of(
         _links,
         _arrangements,
         _dialects,
-        _other_losses,
+        other_losses,
     )
     made: dict[str, Callable[[], Array]] = {}
     with np.errstate(all="ignore"):
@@ -259,7 +259,7 @@ def _bound(scene: Scene, loss: Loss, params: Mapping[str, Any]) -> Array:
     return scene.other(loss.bind(**params))
 
 
-def _other_losses(scene: Scene) -> Iterator[tuple[str, Hypothesis]]:
+def other_losses(scene: Scene) -> Iterator[tuple[str, Hypothesis]]:
     """Other losses that read the same inputs, with the parameters that they share."""
     mine = scene.bound.loss
     for name, loss in catalogue().items():
@@ -291,6 +291,21 @@ def scales_of(plan: Plan, reduction: Reduction, params: Mapping[str, Any] | None
             made |= {f"times {word} ({value:g})": value, f"without the factor {word} ({value:g})": 1.0 / value}
             made |= {f"without the factor 1/{word}² ({value:g})": value**2, f"times 1/{word}² ({value:g})": value**-2}
     made |= {"twice too large": 2.0, "half of what it should be": 0.5}
+    return _signed(made)
+
+
+def scales_by_shape(shape: tuple[int, ...]) -> Mapping[str, float]:
+    """Factors with a name that a gradient of a shape may be wrong by, whatever it is the gradient of."""
+    made = {"twice too large": 2.0, "half of what it should be": 0.5}
+    counts = {"N": shape[0] if shape else 1, "C": shape[-1] if len(shape) > 1 else 1, "size": math.prod(shape)}
+    for name, count in counts.items():
+        if count > 1:
+            made |= {f"sum instead of mean ({name} = {count})": float(count)}
+            made |= {f"mean instead of sum ({name} = {count})": 1.0 / count}
+    return _signed(made)
+
+
+def _signed(made: Mapping[str, float]) -> Mapping[str, float]:
     both = {"the sign changed": -1.0}
     for word, scale in made.items():
         if scale != 1.0:

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from losscli.inputs import Array
+from losscli.verifier.diagnose import Explanation
 from losscli.verifier.differences import IntArray, Reason, Slopes, slopes
 from losscli.verifier.mutants import MUTANTS
 from losscli.verifier.objective import Column
@@ -74,13 +75,15 @@ class Found:
 class Wrong:
     """A claim with failures, and the slopes that were found in its place: what a diagnosis begins with.
 
-    ``reference`` has the claim's shape, and NaN where no slope was looked for.
+    ``reference`` has the claim's shape, and NaN where no slope was looked for or there are two; ``bar`` is how far off
+    it and the claim's own rounding may be.
     """
 
     kind: str
     name: str
     claim: Array
     reference: Array
+    bar: Array
     case: Any
 
 
@@ -103,6 +106,7 @@ class Check:
     seed: int
     reproduce: str
     wrong: Wrong | None = None
+    diagnosis: tuple[Explanation, ...] = ()
 
 
 class Witness(Protocol):
@@ -169,7 +173,7 @@ class Ledger:
         for one in found:
             self._judge(kind, name, one, claim, witness)
         if self.failures > before and self.wrong is None:
-            self.wrong = Wrong(kind, name, claim, _reference(claim, found), case)
+            self.wrong = Wrong(kind, name, claim, *_reference(claim, found), case)
         if plant:
             _plant(self, what, found, _righted(claim, found))
             self._resolve(found)
@@ -302,11 +306,13 @@ def _indices(claim: Array, column: Column) -> list[tuple[int, ...]]:
     return [tuple(int(i) for i in np.unravel_index(flat, claim.shape)) for flat in grid]
 
 
-def _reference(claim: Array, found: Sequence[Found]) -> Array:
-    made = np.full(claim.shape, np.nan)
+def _reference(claim: Array, found: Sequence[Found]) -> tuple[Array, Array]:
+    """The slopes and their bars; NaN where nobody has looked, and on kinks."""
+    made, bar = np.full(claim.shape, np.nan), np.zeros(claim.shape)
     for one in found:
-        made[one.column.at] = one.slopes.value
-    return made
+        made[one.column.at] = np.where(one.slopes.kink, np.nan, one.slopes.value)
+        bar[one.column.at] = one.slopes.bar + one.allowance
+    return made, bar
 
 
 def _righted(claim: Array, found: Sequence[Found]) -> Array:

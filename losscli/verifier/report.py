@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from losscli.verifier.diagnose import sentence
 from losscli.verifier.ledger import Check
 
 
@@ -34,6 +35,7 @@ def content(check: Check) -> dict[str, Any]:
             }
             for entry in check.worst
         ],
+        "diagnosis": [one.content for one in check.diagnosis],
         "selftest": {"planted": check.planted, "caught": check.caught},
         "seed": check.seed,
         "reproduce": check.reproduce,
@@ -46,6 +48,8 @@ def headline(check: Check) -> str:
     line = f"{check.verdict.upper()} {check.loss}: {settled} of {check.checked} slopes agree"
     if check.verdict == "fail" and check.missed:
         return f"{line}; the verifier missed a planted fault: {', '.join(check.missed)}"
+    if check.verdict == "fail" and check.diagnosis and check.wrong is not None:
+        return f"{line}: {sentence(check.diagnosis, check.wrong.claim.size)}"
     absolute, relative = check.resolution
     error = f"{relative:.1e} of the largest slope" if relative > 0 else f"{absolute:.1e}"
     return (
