@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from losscli.inputs import Array
 from losscli.verifier.diagnose import Explanation
-from losscli.verifier.differences import IntArray, Reason, Slopes, slopes
+from losscli.verifier.differences import Reason, Slopes, slopes
+from losscli.verifier.jury import Heard, Jury, Method, Witness
 from losscli.verifier.mutants import MUTANTS
 from losscli.verifier.objective import Column
 from losscli.verifier.verdict import VERDICTS, Overall, Verdict, judge, overall, why
@@ -42,15 +43,6 @@ class Entry:
     def ratio(self) -> float:
         """How many bars the claim is away from the reference: infinitely many for NaN."""
         return float(_ratio(np.array([self.claimed]), np.array([self.reference]), np.array([self.bar]))[0])
-
-
-@dataclass(frozen=True)
-class Method:
-    """A witness: its name, how often it was called, and whether it agreed wherever it was asked."""
-
-    name: str
-    evaluations: int
-    agree: bool
 
 
 @dataclass(frozen=True)
@@ -109,27 +101,6 @@ class Check:
     diagnosis: tuple[Explanation, ...] = ()
 
 
-class Witness(Protocol):
-    """A second mechanism, asked about a few entries of one claim."""
-
-    @property
-    def name(self) -> str:
-        """What the reports call it."""
-        ...
-
-    def slope(self, index: tuple[int, ...]) -> float | None:
-        """The derivative at one entry; None where there is none to be had."""
-        ...
-
-
-@dataclass
-class _Asked:
-    """How often a witness was asked, and whether it agreed."""
-
-    times: int = 0
-    agree: bool = True
-
-
 @dataclass
 class Ledger:
     """What the cases add up to while they are looked at."""
@@ -139,8 +110,7 @@ class Ledger:
     entries: list[Entry] = field(default_factory=list)
     resolution: tuple[float, float] = (0.0, 0.0)
     ridders: int = 0
-    witnesses: dict[str, _Asked] = field(default_factory=dict)
-    confirmed: int = 0
+    jury: Jury = field(default_factory=Jury)
     planted: Counter[str] = field(default_factory=Counter)
     caught: Counter[str] = field(default_factory=Counter)
     wrong: Wrong | None = None
@@ -170,8 +140,12 @@ class Ledger:
             found.append(Found(column, s, 0.0 if allowance is None else np.asarray(allowance[column.at])))
             self.ridders += s.evaluations
         before = self.failures
-        for one in found:
-            self._judge(kind, name, one, claim, witness)
+        heard = [_heard(one, claim) for one in found]
+        self.jury.try_failures(heard, witness, low, high)
+        for judged in heard:
+            self._enter(kind, name, judged)
+            if witness is not None and not kind.endswith("kinks"):
+                self.jury.sample(judged, witness)
         if self.failures > before and self.wrong is None:
             self.wrong = Wrong(kind, name, claim, *_reference(claim, found), case)
         if plant:
@@ -195,12 +169,13 @@ class Ledger:
         """The answer."""
         checked = sum(self.counts.values())
         missed = tuple(name for name in self.planted if not self.caught[name])
-        methods = [Method("ridders", self.ridders, self.failures == 0)]
-        methods += [Method(name, asked.times, asked.agree) for name, asked in self.witnesses.items() if asked.times]
+        verdict = "fail" if missed else overall(self.counts, checked)
+        if verdict == "pass" and not all(method.agree for method in self.jury.methods):
+            verdict = "inconclusive"
         return Check(
             loss,
             params,
-            "fail" if missed else overall(self.counts, checked),
+            verdict,
             checked,
             {str(word): self.counts[word] for word in VERDICTS},
             self.resolution,
@@ -208,7 +183,7 @@ class Ledger:
                 Point(kind, sum(counts.values()), overall(counts, sum(counts.values())))
                 for kind, counts in self.by_kind.items()
             ),
-            tuple(methods),
+            (Method("ridders", self.ridders, self.failures == 0), *self.jury.methods),
             tuple(sorted(self.entries, key=_badness, reverse=True)[:_WORST]),
             len(self.planted),
             len(self.planted) - len(missed),
@@ -223,60 +198,18 @@ class Ledger:
         self.counts.update(counts)
         self.by_kind.setdefault(kind, Counter()).update(counts)
 
-    def _judge(self, kind: str, name: str, found: Found, claim: Array, witness: Witness | None) -> None:
-        column, s = found.column, found.slopes
-        claimed = np.asarray(claim[column.at])
-        codes = judge(claimed, s, found.allowance)
-        index = _indices(claim, column)
-        if witness is not None:
-            self._confirm(witness, claimed, s, codes, index)
+    def _enter(self, kind: str, name: str, one: Heard) -> None:
+        """Count the verdicts of a column, and keep its worst entries."""
+        s, codes, claimed = one.slopes, one.codes, one.claimed
         reasons = why(codes, s)
-        self._count(kind, Counter(VERDICTS[code] for code in codes))
-        if witness is not None and not kind.endswith("kinks"):
-            self._agree(witness, column, s, index, codes)
+        # Where no answer was to be expected, none is missing.
+        silent = (codes == _UNDECIDED) & (False if one.column.moot is None else one.column.moot)
+        self._count(kind, Counter(VERDICTS[code] for code in codes[~silent]))
         settled = ~np.isin(codes, _FAILURES)
-        for at in np.lexsort((-_ratio(claimed, s.value, s.bar), settled))[:_WORST]:
+        for at in np.lexsort((-_ratio(claimed, s.value, s.bar), settled, silent))[: min(_WORST, np.sum(~silent))]:
             claims, reference, bar = (float(x[at]) for x in (claimed, s.value, s.bar))
             reason = Reason(int(reasons[at])).word if codes[at] == _UNDECIDED else ""
-            self.entries.append(Entry(kind, name, index[at], claims, reference, bar, VERDICTS[codes[at]], reason))
-
-    def _confirm(
-        self, witness: Witness, claimed: Array, s: Slopes, codes: IntArray, index: Sequence[tuple[int, ...]]
-    ) -> None:
-        """A failure needs a second mechanism: where the witness takes the claim's side, the methods disagree.
-
-        A few that it confirms settle the verdict.
-        """
-        failed = np.flatnonzero([VERDICTS[code] is Verdict.FAIL for code in codes])
-        for at in failed[: max(0, _WORST - self.confirmed)]:
-            truth = witness.slope(index[at])
-            if truth is None:
-                continue
-            self._asked(witness).times += 1
-            if abs(truth - claimed[at]) <= 1e-9 * abs(truth):
-                codes[at] = _UNDECIDED
-                s.reason[at] = Reason.METHODS_DISAGREE
-            else:
-                self.confirmed += 1
-
-    def _agree(
-        self, witness: Witness, column: Column, s: Slopes, index: Sequence[tuple[int, ...]], codes: IntArray
-    ) -> None:
-        """Ask the witness about one smooth entry of the first column: it must lie within the numeric slope's bar."""
-        if any(isinstance(position, int) and position for position in column.at[1:]):
-            return
-        smooth = np.flatnonzero(codes == VERDICTS.index(Verdict.PASS))
-        if not len(smooth):
-            return
-        at = int(smooth[len(smooth) // 2])
-        truth = witness.slope(index[at])
-        if truth is not None:
-            asked = self._asked(witness)
-            asked.times += 1
-            asked.agree &= abs(truth - float(s.value[at])) <= float(s.bar[at])
-
-    def _asked(self, witness: Witness) -> _Asked:
-        return self.witnesses.setdefault(witness.name, _Asked())
+            self.entries.append(Entry(kind, name, one.index[at], claims, reference, bar, VERDICTS[codes[at]], reason))
 
     def _resolve(self, found: Sequence[Found]) -> None:
         """The smallest error that would have been noticed at every entry: absolutely, and to the largest slope."""
@@ -299,6 +232,12 @@ def _ratio(claimed: Array, reference: Array, bar: Array) -> Array:
         gap = np.abs(claimed - reference)
         ratio = np.where(np.isfinite(claimed), np.where(gap == 0, 0.0, gap / bar), np.inf)
     return np.where(np.isnan(reference), 0.0, ratio)
+
+
+def _heard(found: Found, claim: Array) -> Heard:
+    column, s = found.column, found.slopes
+    claimed = np.asarray(claim[column.at])
+    return Heard(column, s, claimed, _indices(claim, column), judge(claimed, s, found.allowance))
 
 
 def _indices(claim: Array, column: Column) -> list[tuple[int, ...]]:

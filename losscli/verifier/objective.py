@@ -20,6 +20,7 @@ from losscli.inputs import Array, Fold, Groups, Ints
 from losscli.loss import Bound, Pooled
 from losscli.plan import Plan
 from losscli.targets import Table, arrange
+from losscli.verifier.kinks import BoolArray, declared_reach
 
 Labels = np.ndarray[Any, Any]
 
@@ -29,7 +30,8 @@ class Column:
     """Entries of one input that move together: ``f(t)`` the losses they belong to when they take the values t.
 
     ``at`` indexes the entries in the input laid out as kept rows; ``piece(t)`` labels each loss's smooth piece,
-    ``noise`` is the rounding error of a loss where its own size hides it.
+    ``noise`` is the rounding error of a loss where its own size hides it; ``moot`` tells where there
+    may be no slope at all, so that none found is no answer missing.
     """
 
     at: tuple[Any, ...]
@@ -37,6 +39,7 @@ class Column:
     f: Callable[[Array], Array]
     piece: Callable[[Array], Labels] | None
     noise: Array | float = 0.0
+    moot: BoolArray | None = None
 
 
 # Entries of a batch in which all rows meet: each is a loss of the whole batch, some forty times.
@@ -135,8 +138,11 @@ class Objective:
             return made
 
         # Entries that meet in one loss move one at a time.
-        together = self.shared or isinstance(self._kernel(), Pooled)
-        return replace(column, f=one_by_one if together else at_once, noise=0.0)
+        f = one_by_one if self.shared or isinstance(self._kernel(), Pooled) else at_once
+        # On a kink the slope may jump: there is no curvature that a claim could be held against.
+        every = np.full(column.x.shape, np.inf)
+        on = declared_reach(column.piece, column.x, np.ones_like(every), -every, every).on
+        return replace(column, f=f, noise=0.0, moot=on)
 
     def pieces(self, x: Array) -> Labels:
         """The label of each row's smooth piece with the input replaced."""
