@@ -255,8 +255,9 @@ def _reference(claim: Array, found: Sequence[Found]) -> tuple[Array, Array]:
 
 
 def _righted(claim: Array, found: Sequence[Found]) -> Array:
-    """The claim with the references where it fails: a fault planted in a wrong claim might undo it."""
-    made = claim.copy()
+    """The claim where it was looked at, with references where it fails: a planted fault might undo a wrong claim."""
+    # A fault is planted where it can be seen.
+    made = np.zeros_like(claim)
     for one in found:
         claimed = np.asarray(claim[one.column.at])
         made[one.column.at] = np.where(
