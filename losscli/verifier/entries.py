@@ -84,11 +84,14 @@ class Entries:
         x[row] = 0.75 * x[row] + 0.25 * (0.5 * (low + high) if np.isfinite(high) else x[row] + 1.0)
         return x
 
-    def columns(self, limit: int, seed: int) -> list[Column]:
-        """At most ``limit`` columns of entries: evenly spread for independent rows, drawn by seed otherwise."""
+    def columns(self, limit: int, seed: int, among: tuple[int, ...]) -> list[Column]:
+        """At most ``limit`` columns of entries: evenly spread for independent rows, drawn by seed otherwise.
+
+        The entry ``among`` is one of them: that is where a planted fault must show.
+        """
         if not self.separable:
-            return [self._one_by_one(limit, seed)]
-        return [self._column((slice(None), *at)) for at in _positions(self.x.shape[1:], limit)]
+            return [self._one_by_one(limit, seed, among)]
+        return [self._column((slice(None), *at)) for at in _positions(self.x.shape[1:], limit, among[1:])]
 
     def count(self, limit: int) -> int:
         """How many entries these columns hold."""
@@ -103,11 +106,13 @@ class Entries:
 
         return Column(at, self.x[at], f, None, self._noise(f, self.x[at]))
 
-    def _one_by_one(self, limit: int, seed: int) -> Column:
+    def _one_by_one(self, limit: int, seed: int, among: tuple[int, ...]) -> Column:
         size = self.x.size
         chosen = np.arange(size)
         if size > limit:
-            chosen = np.sort(np.random.default_rng(seed).choice(size, limit, replace=False))
+            drawn = np.random.default_rng(seed).choice(size, limit, replace=False)
+            drawn[0] = np.ravel_multi_index(among, self.x.shape)
+            chosen = np.unique(drawn)
         at: tuple[Any, ...] = np.unravel_index(chosen, self.x.shape) if self.x.ndim else (...,)
         x = np.atleast_1d(self.x[at])
 

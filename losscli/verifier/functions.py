@@ -160,7 +160,7 @@ class Framework:
     lift: Callable[[Values], Any]
     lower: Callable[[Any], Values]
     owns: Callable[[Any], bool]
-    slopes: Callable[[Callable[..., Any], Inputs, Sequence[str]], Claims] | None = None
+    slopes: Callable[[Callable[[Mapping[str, Any]], Any], Inputs, Sequence[str]], Claims] | None = None
 
 
 def _lowered(value: Any) -> Values:
@@ -281,7 +281,7 @@ def _claimant(call: Call, result: Any, grad_name: str, names: Sequence[str]) -> 
     def own(inputs: Inputs) -> Claims:
         assert framework.slopes is not None
         try:
-            return framework.slopes(lambda **lifted: call.lifted(lifted), inputs, floats(inputs))
+            return framework.slopes(call.lifted, inputs, floats(inputs))
         except RaisedError:
             raise
         except Exception as error:

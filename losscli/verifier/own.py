@@ -15,11 +15,10 @@ from losscli.verifier.along import Integral
 from losscli.verifier.answer import Answer, Remarks
 from losscli.verifier.drawn import drawings
 from losscli.verifier.entries import Entries, bits_of
+from losscli.verifier.foreign import frameworks_of
 from losscli.verifier.functions import (
-    NUMPY,
     Claimant,
     Claims,
-    Framework,
     Inputs,
     RaisedError,
     Target,
@@ -99,11 +98,6 @@ def _at_data(target: Target, data: Inputs, asked: Asked) -> Answer:
         remarks.doubt(f"raised {error}")
         return remarks.answer(Ledger().check(target.label, {}, asked.seed, asked.command))
     return check_function(claimant, [Given("data", data)], wrt=asked.wrt, seed=asked.seed, command=asked.command)
-
-
-def frameworks_of(target: Target) -> list[Framework]:
-    """The frameworks that a function may be written in, by what its file imports."""
-    return [NUMPY]
 
 
 def check_function(
@@ -202,7 +196,8 @@ def _claim(claims: Claims, entries: Entries, remarks: Remarks) -> Array | None:
 def _entries(ledger: Ledger, remarks: Remarks, kind: str, entries: Entries, claim: Array, seed: int) -> None:
     """The entries of one input: slopes, verdicts, a witness, planted faults."""
     limit = _COLUMNS if entries.separable else LIMIT
-    columns = entries.columns(limit, seed)
+    largest = np.unravel_index(int(np.argmax(np.abs(claim))), claim.shape)
+    columns = entries.columns(limit, seed, tuple(int(i) for i in largest))
     looked = entries.count(limit)
     if looked < claim.size:
         remarks.note(f"{entries.name}: {looked} of {claim.size} entries looked at")
