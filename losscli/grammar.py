@@ -141,7 +141,13 @@ def _power(a: Any, b: Any) -> Any:
 def _real(word: str, x: Any) -> Any:
     """One of mpmath's functions on the real line; outside, nan."""
     mp = mp_context()
-    x = mp.convert(x)
+    return _function(word, mp.convert(x), mp.prec)
+
+
+# Formulas repeat themselves: the sum below a softmax stands in each of its terms, and a slope moves one entry of many.
+@functools.lru_cache(maxsize=1 << 13)
+def _function(word: str, x: Any, prec: int) -> Any:  # noqa: ARG001
+    mp = mp_context()
     # Of more than 2**65536, exp would need as many digits of log 2, and an exponent that fills the memory.
     if word in ("exp", "cosh") and x and mp.mag(x) > 65536:
         x = mp.sign(x) * mp.inf
