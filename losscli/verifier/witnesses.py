@@ -79,8 +79,7 @@ class _Line:
     def slope(self, t: Array | float) -> Array:
         """The claimed slope along v at t, (units,)."""
         self.evaluations += 1
-        with np.errstate(all="ignore"):
-            return self.sum(np.asarray(self.gradient(self.point(t)), dtype=np.float64) * self.v)
+        return self.sum(np.asarray(self.gradient(self.point(t)), dtype=np.float64) * self.v)
 
     def sum(self, terms: Array) -> Array:
         """Terms of the shape of x added up by unit."""
@@ -90,35 +89,33 @@ class _Line:
     def claim(self) -> Array:
         """The claimed gradient at x."""
         self.evaluations += 1
-        with np.errstate(all="ignore"):
-            return np.asarray(self.gradient(self.x), dtype=np.float64)
+        return np.asarray(self.gradient(self.x), dtype=np.float64)
 
     def rounding(self, value: Array, noise: Array | float) -> Array:
         """The error of a value: of its own size, of the terms that its inputs are in it, and of what is known of it.
 
         An input counts even where its slope is zero: a saturated function hides the rounding of what it saturates from.
         """
-        with np.errstate(all="ignore"):
-            terms = (1.0 + np.abs(self.claim)) * np.minimum(np.abs(self.x), 2.0 * np.abs(self.v))
-            size = UNIT * (np.abs(value) + self.sum(np.where(self.v == 0.0, 0.0, terms)))
-        return np.asarray(ROUNDINGS * np.maximum(np.nan_to_num(size), noise))
+        terms = (1.0 + np.abs(self.claim)) * np.minimum(np.abs(self.x), 2.0 * np.abs(self.v))
+        size = UNIT * (np.abs(value) + self.sum(np.where(self.v == 0.0, 0.0, terms)))
+        return np.asarray(ROUNDINGS * np.fmax(size, noise))
 
     def _look(self, x: Array) -> Array:
         self.evaluations += 1
-        with np.errstate(all="ignore"):
-            return np.asarray(self.f(x), dtype=np.float64).reshape(-1)
+        return np.asarray(self.f(x), dtype=np.float64).reshape(-1)
 
 
+@np.errstate(all="ignore")
 def direction(x: Array, *, low: Array | float = -np.inf, high: Array | float = np.inf, seed: int = 0) -> Array:
     """A random direction v of the shape of x: about as long as the numbers themselves, and x ± v within the bounds."""
     rng = np.random.default_rng(seed)
-    with np.errstate(all="ignore"):
-        room = 0.5 * np.minimum(x - low, high - x)
-        size = np.minimum(np.maximum(1.0, np.abs(x)), room)
-        v = rng.choice((-1.0, 1.0), x.shape) * rng.uniform(0.5, 1.0, x.shape) * size
+    room = 0.5 * np.minimum(x - low, high - x)
+    size = np.minimum(np.maximum(1.0, np.abs(x)), room)
+    v = rng.choice((-1.0, 1.0), x.shape) * rng.uniform(0.5, 1.0, x.shape) * size
     return np.where(np.isfinite(x), v, 0.0)
 
 
+@np.errstate(all="ignore")
 def taylor(
     f: Function,
     x: Array,
@@ -149,24 +146,22 @@ def taylor(
 
 def _remainders(line: _Line, h: float, middle: Array) -> tuple[Array, Array, Array]:
     """The odd and the even remainder of one step, and how much of the odd one rounding takes away."""
-    with np.errstate(all="ignore"):
-        ends = line.point(h), line.point(-h)
-        above, below = map(line.value, ends)
-        # Half the way from end to end as it is in floating point, not as it was meant.
-        terms = line.claim * (0.5 * (ends[0] - ends[1]))
-        blur = ROUNDINGS * UNIT * (np.maximum(np.abs(above), np.abs(below)) + line.sum(np.abs(terms)))
-        return 0.5 * (above - below) - line.sum(terms), 0.5 * (above + below) - middle, blur
+    ends = line.point(h), line.point(-h)
+    above, below = map(line.value, ends)
+    # Half the way from end to end as it is in floating point, not as it was meant.
+    terms = line.claim * (0.5 * (ends[0] - ends[1]))
+    blur = ROUNDINGS * UNIT * (np.maximum(np.abs(above), np.abs(below)) + line.sum(np.abs(terms)))
+    return 0.5 * (above - below) - line.sum(terms), 0.5 * (above + below) - middle, blur
 
 
 def _rates(odd: Array, even: Array, blur: Array, slope: Array) -> IntArray:
     """1, -1 or 0 for every unit: right, wrong, or no telling, by the slopes of the last remainders that show."""
     steps, units = odd.shape
-    with np.errstate(all="ignore"):
-        shows = np.abs(odd) > blur
-        rate = np.log(np.abs(odd[:-1] / odd[1:])) / np.log(4.0)
-        bend = np.log(np.abs(even[:-1] / even[1:])) / np.log(4.0)
-        bent = (np.minimum(np.abs(even[:-1]), np.abs(even[1:])) > blur[1:]) & (bend < 1.5)
-        bound = np.nanmin(np.where(np.isnan(odd), np.inf, (np.abs(odd) + blur) / _STEPS[:, None]), axis=0)
+    shows = np.abs(odd) > blur
+    rate = np.log(np.abs(odd[:-1] / odd[1:])) / np.log(4.0)
+    bend = np.log(np.abs(even[:-1] / even[1:])) / np.log(4.0)
+    bent = (np.minimum(np.abs(even[:-1]), np.abs(even[1:])) > blur[1:]) & (bend < 1.5)
+    bound = np.nanmin(np.where(np.isnan(odd), np.inf, (np.abs(odd) + blur) / _STEPS[:, None]), axis=0)
     said = np.zeros(units, dtype=np.int8)
     sharp = bound <= np.maximum(BLUNT * np.abs(slope), RESOLUTION)
     for unit in range(units):
@@ -184,6 +179,7 @@ def _rates(odd: Array, even: Array, blur: Array, slope: Array) -> IntArray:
     return said
 
 
+@np.errstate(all="ignore")
 def path_integral(
     f: Function,
     x: Array,
@@ -207,12 +203,11 @@ def path_integral(
     values = line.value(x), line.value(line.point(1.0))
     rounding = line.rounding(values[0], noise) + line.rounding(values[1], noise)
     total, error, size = _integral(line, rounding, rounds)
-    with np.errstate(all="ignore"):
-        change = values[1] - values[0]
-        bar = SAFETY * error + rounding + ROUNDINGS * UNIT * size
-        gap = np.abs(change - total)
-        sharp = bar <= np.maximum(BLUNT * np.maximum(np.abs(change), size), RESOLUTION)
-        said = np.where(gap > bar, -1, np.where((gap <= bar) & sharp, 1, 0)).astype(np.int8)
+    change = values[1] - values[0]
+    bar = SAFETY * error + rounding + ROUNDINGS * UNIT * size
+    gap = np.abs(change - total)
+    sharp = bar <= np.maximum(BLUNT * np.maximum(np.abs(change), size), RESOLUTION)
+    said = np.where(gap > bar, -1, np.where((gap <= bar) & sharp, 1, 0)).astype(np.int8)
     said[np.isfinite(values[0]) & ~np.isfinite(line.sum(line.claim))] = -1
     said[~np.isfinite(values[0])] = 0
     return witnessed("path integral", said, line.evaluations, "f(b) − f(a) against ∫ g·dx")
@@ -253,14 +248,14 @@ def _integral(line: _Line, rounding: Array, rounds: int) -> tuple[Array, Array, 
 
 
 def _piece(line: _Line, start: Array, width: Array) -> tuple[Array, Array, Array]:
-    with np.errstate(all="ignore"):
-        slope = np.stack([line.slope(start + width * at) for at in _POINTS])
-        gauss, others = slope[:16], slope[16:]
-        # In absolute terms: residuals to either side of a kink may cancel in the difference of the two rules.
-        error = np.abs(others - _ELSEWHERE @ gauss).max(axis=0)
-        return width * (_WEIGHTS @ gauss), width * error, width * (_WEIGHTS @ np.abs(gauss))
+    slope = np.stack([line.slope(start + width * at) for at in _POINTS])
+    gauss, others = slope[:16], slope[16:]
+    # In absolute terms: residuals to either side of a kink may cancel in the difference of the two rules.
+    error = np.abs(others - _ELSEWHERE @ gauss).max(axis=0)
+    return width * (_WEIGHTS @ gauss), width * error, width * (_WEIGHTS @ np.abs(gauss))
 
 
+@np.errstate(all="ignore")
 def complex_step(
     f: Function,
     x: Array,
@@ -299,14 +294,13 @@ def _complex_slopes(f: Function, x: Array, entries: int) -> tuple[tuple[list[tup
     """Entries and their slopes by an imaginary step; None, and why, where f is not made for complex numbers."""
     at = list(_positions(x.shape, entries))
     try:
-        with np.errstate(all="ignore"):
-            plain, same = _total(f, x), np.asarray(f(x.astype(np.complex128))).sum()
-            if not at or not np.iscomplexobj(same):
-                return None, 2, "f does not return a complex number"
-            if not (same.imag == 0.0 and abs(same.real - plain) <= ROUNDINGS * UNIT * abs(plain)):
-                return None, 2, "f(x + 0i) is not f(x)"
-            scale = _TINY_STEP
-            made = [np.asarray(f(_with(x.astype(np.complex128), place, x[place] + 1j * scale))) for place in at]
+        plain, same = _total(f, x), np.asarray(f(x.astype(np.complex128))).sum()
+        if not at or not np.iscomplexobj(same):
+            return None, 2, "f does not return a complex number"
+        if not (same.imag == 0.0 and abs(same.real - plain) <= ROUNDINGS * UNIT * abs(plain)):
+            return None, 2, "f(x + 0i) is not f(x)"
+        scale = _TINY_STEP
+        made = [np.asarray(f(_with(x.astype(np.complex128), place, x[place] + 1j * scale))) for place in at]
     except (TypeError, ValueError, ArithmeticError) as error:
         return None, 2, f"f takes no complex numbers: {error}"
     return (at, np.array([float(np.sum(value).imag) / scale for value in made])), 2 + len(at), ""
@@ -319,8 +313,7 @@ def _with(x: Any, at: tuple[int, ...], value: Any) -> Any:
 
 
 def _total(f: Function, x: Array) -> float:
-    with np.errstate(all="ignore"):
-        return float(np.sum(np.asarray(f(x), dtype=np.float64)))
+    return float(np.sum(np.asarray(f(x), dtype=np.float64)))
 
 
 def witnessed(name: str, said: IntArray, evaluations: int, detail: str) -> Witnessed:
