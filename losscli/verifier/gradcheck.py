@@ -66,6 +66,7 @@ def gradcheck(
     for kind, made in todo:
         for name in names:
             _look(ledger, bound, made, kind, name)
+    _testify(ledger, bound, todo, names, seed)
     if not ledger.failures:
         for kind, made in todo:
             for name in curved:
@@ -123,12 +124,11 @@ def _look(ledger: Ledger, bound: Bound, made: Plan, kind: str, name: str, order:
 
 def _testify(ledger: Ledger, bound: Bound, todo: Sequence[tuple[str, Plan]], names: Sequence[str], seed: int) -> None:
     """Witnesses of a claim as a whole, on the first data drawn at random, or on those given."""
-    made = next((made for kind, made in todo if kind in _PLAIN), None)
-    for name in names if made is not None else ():
-        objective = Objective.of(bound, made, name)
-        if objective.table.weighing.kept:
-            for said in testimonies(objective, _claim(objective, 1)[0], seed):
-                ledger.jury.hear(said)
+    for made in [made for kind, made in todo if kind in _PLAIN][:1]:
+        for objective in [Objective.of(bound, made, name) for name in names]:
+            if objective.table.weighing.kept:
+                for said in testimonies(objective, _claim(objective, 1)[0], seed):
+                    ledger.jury.hear(said)
 
 
 def _claim(objective: Objective, order: int) -> tuple[Array, Array]:
