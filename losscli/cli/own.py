@@ -15,10 +15,11 @@ from losscli.cli.common import as_json, output_options, rerun, value_of, write
 from losscli.cli.exits import code_of
 from losscli.cli.options import Option, Usage, argument, of_parameter, page, signed
 from losscli.errors import UsageError
-from losscli.files import gather
+from losscli.files import gather, keys_of
 from losscli.loss import Loss, entered, get
 from losscli.verifier import own
 from losscli.verifier.answer import Answer, content, headline
+from losscli.verifier.foreign import Program
 from losscli.verifier.functions import Target, Values, is_function, load
 
 _ABOUT = "Is the gradient of a function of your own the slope of its value?"
@@ -89,13 +90,12 @@ def _check(
     words: Sequence[str], target: Target | None, loss: Loss | None, params: Mapping[str, Any], given: Mapping[str, Any]
 ) -> None:
     inputs = tuple(name.strip() for name in given["inputs"].split(",")) if given["inputs"] else ()
-    shape = _shape(given["shape"])
     asked = own.Asked(
         grad_name=given["grad_name"] or "",
         loss_name=given["loss_name"] or "",
         against=None if loss is None else loss.bind(**params),
         wrt=given["wrt"] or "",
-        shape=shape,
+        shape=_shape(given["shape"]),
         seed=given["seed"],
         command=rerun("gradcheck", words),
     )
@@ -103,12 +103,23 @@ def _check(
     with contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if target is None:
-            raise UsageError("function-kind", "a command is not supported yet")
-        required, optional = own.inputs_of(target)
-        data = _read(given["data"] or [], inputs or required, optional, given["dtype"] or "")
-        answer = own.check_target(target, data, asked)
+            names = inputs or _keys(given["data"] or [])
+            data = _read(given["data"] or [], names, (), given["dtype"] or "")
+            with Program(given["command"], given["timeout"]) as program:
+                answer = own.check_program(program, names, data, asked)
+        else:
+            required, optional = own.inputs_of(target)
+            data = _read(given["data"] or [], inputs or required, optional, given["dtype"] or "")
+            answer = own.check_target(target, data, asked)
     write(_text(answer, given), given)
     raise typer.Exit(code_of(answer.check.verdict, strict=given["strict"]))
+
+
+def _keys(specs: Sequence[str]) -> tuple[str, ...]:
+    """The names of the inputs of a command: those in the one container that holds them."""
+    if len(specs) != 1 or specs[0] == "-" or not (keys := keys_of(specs[0])):
+        raise UsageError("function-data", "the inputs of a command need names", hint="name them: --inputs a,b")
+    return keys
 
 
 def _shape(word: str | None) -> tuple[int, ...] | None:

@@ -1,6 +1,6 @@
 """Readers and writers of data files: one module per format, one table that names them."""
 
-from losscli.files.choose import gather, open_source
+from losscli.files.choose import gather, keys_of, open_source
 from losscli.files.formats import FORMATS, Format, write_array
 from losscli.files.source import Source
 from losscli.files.whole import create_array, keep_array, write_whole
@@ -12,6 +12,7 @@ __all__ = [
     "create_array",
     "gather",
     "keep_array",
+    "keys_of",
     "open_source",
     "write_array",
     "write_whole",

@@ -116,6 +116,11 @@ def open_source(spec: str, *, text: bool = False, stdin: BinaryIO | None = None,
     return _Opened(path, dtype, stdin).source(selector, text=text)
 
 
+def keys_of(spec: str) -> tuple[str, ...]:
+    """The names of what the container PATH holds; none where it is one plain array. Raises DataError."""
+    return tuple(_Opened(_parse(spec)[0], "").container.keys)
+
+
 def gather(
     specs: Sequence[str],
     names: Sequence[str],

@@ -73,7 +73,7 @@ def _jax() -> Framework:
     import jax
     import jax.numpy as jnp
 
-    jax.config.update("jax_enable_x64", True)
+    jax.config.update("jax_enable_x64", True)  # type: ignore[no-untyped-call]
 
     def slopes(call: Function, inputs: Inputs, names: Sequence[str]) -> Claims:
         rest = {name: jnp.asarray(array) for name, array in inputs.items() if name not in names}
