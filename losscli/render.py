@@ -214,6 +214,7 @@ def check_tables(headline: str, about: Mapping[str, Any]) -> list[RenderableType
     rows = [
         ("checked", f"{about['checked']}: {_counts(about)}"),
         ("points", ", ".join(f"{point['kind']} {point['checked']}" for point in about["points"])),
+        *_certificate(about),
         ("resolution", _resolution(about)),
         ("methods", _methods(about)),
         *_diagnosis(about),
@@ -266,6 +267,15 @@ def _diagnosis(about: Mapping[str, Any]) -> list[tuple[str, object]]:
         words = " or ".join((one["hypothesis"] or "the true one", *one["coincides"]))
         rows.append(("looks like", f"{words}; times {one['scale']:.6g}, all but {one['residual']:.1e} of it"))
     return rows
+
+
+def _certificate(about: Mapping[str, Any]) -> list[tuple[str, object]]:
+    if "certificate" not in about:
+        return []
+    found = about["certificate"]
+    bound = f"‖error‖ ≤ {found['norm_bound']:.1e}, ‖gradient‖ = {found['norm']:.3g}"
+    at = f"with confidence {found['confidence']:.1%}, by {found['probes']} random directions"
+    return [("all entries", f"{found['verdict'].replace('_', ' ')}: {found['entries']} together: {bound} {at}")]
 
 
 def _resolution(about: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,6 +22,7 @@ from losscli.verifier.objective import Objective
 from losscli.verifier.oracle import Oracle
 from losscli.verifier.points import KINDS, cases
 from losscli.verifier.testimony import testimonies
+from losscli.verifier.whole import LARGEST, certify
 
 # Data given by the user: this many rows are looked at, in this many columns, both spread evenly.
 _ROWS, _COLUMNS = 64, 64
@@ -60,13 +62,17 @@ def gradcheck(
             raise UsageError("option-without-data", message, hint="give data to check a gradient with these options")
         todo = [(case.kind, plan_of(bound, case.data, case.how)) for case in cases(bound, link, seed, kinds)]
     else:
-        todo = [("data", _thinned(plan_of(bound, data, how, sample_weight, mask)))]
+        whole = plan_of(bound, data, how, sample_weight, mask)
+        todo = [("data", _thinned(whole))]
     names = [wrt] if wrt else reads.differentiable
     curved = _curved(bound, todo[0][1], names) if hess else []
     for kind, made in todo:
         for name in names:
             _look(ledger, bound, made, kind, name)
     _testify(ledger, bound, todo, names, seed)
+    if data is not None:
+        for name in names:
+            _certify(ledger, bound, whole, name, seed)
     if not ledger.failures:
         for kind, made in todo:
             for name in curved:
@@ -80,6 +86,22 @@ def _thinned(made: Plan) -> Plan:
         return made
     rows = np.unique(np.linspace(0, made.rows - 1, _ROWS).astype(int))
     return replace(made, order=rows, lead=(len(rows), *made.lead[1:]))
+
+
+def _certify(ledger: Ledger, bound: Bound, made: Plan, name: str, seed: int) -> None:
+    """Probes over all of the data, where not every entry was looked at on its own."""
+    if math.prod(made.columns[name].shape) > LARGEST:
+        return
+    objective = Objective.of(bound, made, name)
+    together = made.groups is not None or objective.shared
+    width = math.prod(objective.x.shape[0 if together else 1 :])
+    rows = 1 if made.groups is not None else made.rows
+    if not objective.table.weighing.kept or (rows <= _ROWS and width <= _COLUMNS):
+        return
+    claim, dropped = _claim(objective, 1)
+    if not ledger.failures:
+        ledger.stray("data", name, dropped)
+    ledger.certify("data", name, claim, *certify(objective, claim, seed), made)
 
 
 def _curved(bound: Bound, made: Plan, names: Sequence[str]) -> list[str]:

@@ -17,8 +17,10 @@ from losscli.inputs import Array
 from losscli.verifier.diagnose import Explanation
 from losscli.verifier.differences import Reason, Slopes, slopes
 from losscli.verifier.jury import Heard, Jury, Method, Witness
+from losscli.verifier.locate import Located
 from losscli.verifier.mutants import MUTANTS
 from losscli.verifier.objective import Column
+from losscli.verifier.probes import Certificate
 from losscli.verifier.verdict import VERDICTS, Overall, Verdict, judge, overall, why
 
 _WORST = 5
@@ -99,6 +101,7 @@ class Check:
     reproduce: str
     wrong: Wrong | None = None
     diagnosis: tuple[Explanation, ...] = ()
+    certificate: Certificate | None = None
 
 
 @dataclass
@@ -114,6 +117,7 @@ class Ledger:
     planted: Counter[str] = field(default_factory=Counter)
     caught: Counter[str] = field(default_factory=Counter)
     wrong: Wrong | None = None
+    certificate: Certificate | None = None
 
     def look(
         self,
@@ -160,6 +164,22 @@ class Ledger:
             entry = Entry(kind, name, index, float(dropped[index]), 0.0, 0.0, Verdict.FAIL, "ignored row")
             self.entries.append(entry)
 
+    def certify(
+        self, kind: str, name: str, claim: Array, certificate: Certificate, located: Located | None, case: Any = None
+    ) -> None:
+        """What random directions say of a whole claim, and where it is wrong; of several claims the worst counts."""
+        if self.certificate is None or certificate.rank > self.certificate.rank:
+            self.certificate = certificate
+        if located is None or not located.entries:
+            return
+        self._count(kind, Counter({Verdict.FAIL: len(located.entries)}))
+        reference, bar = np.full(claim.shape, np.nan), np.full(claim.shape, np.nan)
+        for hit in located.entries:
+            reference[hit.index], bar[hit.index] = hit.reference, hit.bar
+            values = hit.claimed, hit.reference, hit.bar
+            self.entries.append(Entry(kind, name, hit.index, *values, Verdict.FAIL, located.pattern))
+        self.wrong = self.wrong or Wrong(kind, name, claim, reference, bar, case)
+
     @property
     def failures(self) -> int:
         """How many entries are wrong."""
@@ -169,7 +189,8 @@ class Ledger:
         """The answer."""
         checked = sum(self.counts.values())
         missed = tuple(name for name in self.planted if not self.caught[name])
-        verdict = "fail" if missed else overall(self.counts, checked)
+        refused = self.certificate is not None and self.certificate.verdict == "fail"
+        verdict = "fail" if missed or refused else overall(self.counts, checked)
         if verdict == "pass" and not all(method.agree for method in self.jury.methods):
             verdict = "inconclusive"
         return Check(
@@ -191,6 +212,7 @@ class Ledger:
             seed,
             command,
             self.wrong,
+            certificate=self.certificate,
         )
 
     def _count(self, kind: str, tally: Counter[Verdict]) -> None:

@@ -43,6 +43,12 @@ class Certificate:
     seed: int
     reason: str = ""
 
+    @property
+    def rank(self) -> tuple[int, float]:
+        """How bad it is: by the verdict, then by the bound's share of the norm."""
+        words = ("pass", "not_checked", "inconclusive", "fail")
+        return words.index(self.verdict), self.norm_bound / self.norm if self.norm > 0.0 else 0.0
+
 
 def probe(
     f: Callable[[Array], Any] | Lines,

@@ -6,10 +6,12 @@ from typing import Any
 
 from losscli.verifier.diagnose import sentence
 from losscli.verifier.ledger import Check
+from losscli.verifier.probes import Certificate
 
 
 def content(check: Check) -> dict[str, Any]:
     """What a check says, under the keys that scripts rely on."""
+    certificate = check.certificate
     return {
         "loss": check.loss,
         "params": dict(check.params),
@@ -36,9 +38,21 @@ def content(check: Check) -> dict[str, Any]:
             for entry in check.worst
         ],
         "diagnosis": [one.content for one in check.diagnosis],
+        **({} if certificate is None else {"certificate": _certificate(certificate)}),
         "selftest": {"planted": check.planted, "caught": check.caught},
         "seed": check.seed,
         "reproduce": check.reproduce,
+    }
+
+
+def _certificate(certificate: Certificate) -> dict[str, Any]:
+    return {
+        "verdict": certificate.verdict,
+        "norm_bound": certificate.norm_bound,
+        "norm": certificate.norm,
+        "confidence": certificate.confidence,
+        "probes": certificate.probes,
+        "entries": certificate.entries,
     }
 
 
