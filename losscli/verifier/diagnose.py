@@ -177,19 +177,30 @@ def _fitted(seen: _Claim, hypotheses: Hypotheses, scales: Mapping[str, float]) -
     yield from _fits(seen, _RIGHT, seen.truth, scales, _OTHER_SHAPE)
     for name, make in hypotheses.items():
         h = np.asarray(make(), dtype=np.float64)
-        if h.shape == seen.claim.shape and not _same(h, seen.truth, seen):
-            yield from _fits(seen, name, h, scales, getattr(make, "apart", _OTHER_DATA))
+        if h.shape != seen.claim.shape:
+            continue
+        factor = _multiple(h, seen)
+        if factor != 1.0:
+            # A multiple of the truth is an explanation as it is: with a factor, the factor alone would be.
+            yield from _fits(seen, name, h, {} if factor else scales, getattr(make, "apart", _OTHER_DATA), not factor)
 
 
-def _same(h: Array, truth: Array, seen: _Claim) -> bool:
-    """Whether a hypothesis says nothing else than the truth, here."""
+def _multiple(h: Array, seen: _Claim) -> float:
+    """The number that the truth is multiplied by in a hypothesis, exactly 1 where it is the truth; 0: it is none."""
     here = seen.looked & np.isfinite(h)
     if not np.array_equal(here, seen.looked) and not seen.partial:
-        return False
-    return _norm(h[here] - truth[here]) <= EXACT * _norm(truth[here])
+        return 0.0
+    h, truth = h[here], seen.truth[here]
+    size = _norm(truth)
+    factor = float((h / size * (truth / size)).sum()) if size > 0.0 else 0.0
+    if not _norm(h - factor * truth) <= EXACT * _norm(h):
+        return 0.0
+    return 1.0 if abs(factor - 1.0) <= EXACT else factor
 
 
-def _fits(seen: _Claim, name: str, h: Array, scales: Mapping[str, float], apart: str = "") -> Iterator[_Fit]:
+def _fits(
+    seen: _Claim, name: str, h: Array, scales: Mapping[str, float], apart: str, free: bool = True
+) -> Iterator[_Fit]:
     """The fits of one hypothesis: by every factor that has a name and comes close, or else by the best one."""
     at = seen.beside(h)
     if at is None or not at.any():
@@ -211,7 +222,7 @@ def _fits(seen: _Claim, name: str, h: Array, scales: Mapping[str, float], apart:
             words = " and ".join(filter(None, (name, word))) + unread
             yield _Fit(words, scale, residual, cost + (_NAMED if word else 0), scale * h, pure, apart)
     # With one number, or two that add up to zero, some factor always fits.
-    if not named and (not name or np.count_nonzero(h) > 2):
+    if free and not named and (not name or np.count_nonzero(h) > 2):
         yield _Fit(name + unread, alpha, left, cost + _UNNAMED, alpha * h, pure, apart)
 
 
@@ -311,6 +322,6 @@ def _in_rows(rows: Ints, length: int, count: int) -> str:
         return "in the last row" if first == length - 1 else f"in row {first}"
     if len(rows) <= 4 and end < length - 1:
         return f"in rows {', '.join(str(int(row)) for row in rows)}"
-    if 2 * len(rows) > end - first + 1 > 2 and end - first + 1 < length:
+    if len(rows) == end - first + 1 < length:
         return f"from row {first} to {'the last' if end == length - 1 else end}"
     return f"in {count} entries of {len(rows)} rows"

@@ -23,8 +23,9 @@ from losscli.loss import Bound, Loss, Parameter, catalogue
 from losscli.plan import Column, Plan
 from losscli.results import Reduction
 from losscli.targets import weigh
+from losscli.verifier import class_mistakes, mistakes
 from losscli.verifier.differences import BoolArray
-from losscli.verifier.scene import Hypothesis, Scene, told
+from losscli.verifier.scene import Found, Hypothesis, Scene, told
 
 # As many rows as tell one mistake from another, and no more numbers than a moment's work.
 _ROWS, _ENTRIES = 1024, 1 << 17
@@ -51,15 +52,13 @@ def hypotheses_of(
     Each has the shape of the plan's rows in its layout, with zeros where rows do not count. ``whole`` has all rows
     where the plan is a sample: the mean divides by theirs.
     """
-    from losscli.verifier import mistakes
-
     scene = Scene(bound, plan, whole or plan, name, reduction, order)
     if scene.sample and (scene.together or scene.slopes.totals):
         return {}
     families = (
         _options,
-        mistakes.of_labels,
-        mistakes.of_classes,
+        class_mistakes.of_labels,
+        class_mistakes.of_classes,
         mistakes.of_outcomes,
         mistakes.of_margins,
         mistakes.of_residuals,
@@ -79,7 +78,7 @@ def hypotheses_of(
     return made
 
 
-def _options(scene: Scene) -> Iterator[tuple[str, Hypothesis]]:
+def _options(scene: Scene) -> Found:
     """Weights, masks and labels to ignore that are not heeded, in the sum and in what the mean divides by."""
     how = scene.plan.how
     changes: dict[str, Callable[[Plan], Plan]] = {}
@@ -126,7 +125,7 @@ def _kept(plan: Plan) -> Plan:
     return replace(plan, how=replace(plan.how, ignore_index=None), columns={**plan.columns, name: column})
 
 
-def _parameters(scene: Scene) -> Iterator[tuple[str, Hypothesis]]:
+def _parameters(scene: Scene) -> Found:
     """A parameter at another number than it was given, its default first; two of them exchanged."""
     given = scene.bound.params
     for parameter in scene.bound.loss.params:
@@ -164,7 +163,7 @@ def _others(parameter: Parameter, own: Any) -> Iterator[tuple[str, Any]]:
             continue
 
 
-def _links(scene: Scene) -> Iterator[tuple[str, Hypothesis]]:
+def _links(scene: Scene) -> Found:
     """Inputs taken for what they are not, and slopes by another form of them."""
     given = scene.plan.link
     for link in scene.plan.signature.links:
@@ -184,7 +183,7 @@ def _by(scene: Scene, name: str) -> Array:
     return scene.filled(replace(scene.slopes, name=name))
 
 
-def _arrangements(scene: Scene) -> Iterator[tuple[str, Hypothesis]]:
+def _arrangements(scene: Scene) -> Found:
     """Rows and entries in other places than their own; of a sample, the rows of the whole."""
     if scene.sample:
         rows = np.arange(scene.whole.rows) if scene.plan.order is None else scene.plan.order
@@ -237,7 +236,7 @@ def _without(r: Array, axis: int, index: int) -> Array:
     return made
 
 
-def _dialects(scene: Scene) -> Iterator[tuple[str, Hypothesis]]:
+def _dialects(scene: Scene) -> Found:
     """The loss as other libraries compute it; where it is in a dialect, its exact form."""
     loss = catalogue().get(scene.bound.loss.name)
     if loss is None or scene.behind_head:
@@ -259,7 +258,7 @@ def _bound(scene: Scene, loss: Loss, params: Mapping[str, Any]) -> Array:
     return scene.other(loss.bind(**params))
 
 
-def other_losses(scene: Scene) -> Iterator[tuple[str, Hypothesis]]:
+def other_losses(scene: Scene) -> Found:
     """Other losses that read the same inputs, with the parameters that they share."""
     mine = scene.bound.loss
     for name, loss in catalogue().items():
@@ -288,8 +287,8 @@ def scales_of(plan: Plan, reduction: Reduction, params: Mapping[str, Any] | None
     for name, value in (params or {}).items():
         if isinstance(value, float) and value not in (0.0, 1.0, -1.0):
             word = name.replace("_", "-")
-            made |= {f"times {word} ({value:g})": value, f"without the factor {word} ({value:g})": 1.0 / value}
-            made |= {f"without the factor 1/{word}² ({value:g})": value**2, f"times 1/{word}² ({value:g})": value**-2}
+            made |= {f"times {word} ({value:g})": value, f"divided by {word} ({value:g})": 1.0 / value}
+            made |= {f"times {word}² ({value:g})": value**2, f"divided by {word}² ({value:g})": value**-2}
     made |= {"twice too large": 2.0, "half of what it should be": 0.5}
     return _signed(made)
 
@@ -348,6 +347,4 @@ def _measured(plan: Plan) -> tuple[int, float]:
 
 def places_of(scene: Scene) -> Mapping[str, BoolArray]:
     """Sets of entries that have a name, in the shape of the hypotheses."""
-    from losscli.verifier import mistakes
-
     return dict(mistakes.places(scene))

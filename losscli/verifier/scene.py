@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -38,6 +38,9 @@ class Hypothesis:
                 return self.make(*self.given)
         except _REFUSED:
             return np.empty(0)
+
+
+Found = Iterator[tuple[str, Hypothesis]]
 
 
 def told(make: Callable[..., Array], *given: Any, apart: str = "other data") -> Hypothesis:
@@ -137,17 +140,24 @@ class Scene:
         order = rows if self.whole.order is None else self.whole.order[rows]
         return self.filled(self.made(self.bound, replace(self.plan, order=order), self.slopes.scale))
 
-    def through(self, arrays: Sequence[Any], link: str = "", bound: Bound | None = None) -> Array:
-        """The slopes with the arrays that a fold reads replaced, or read in another way."""
-        slopes = self.slopes if bound is None else replace(self.slopes, bound=bound)
-        fold = slopes.fold_of(arrays, link)
-        return self.laid_out(slopes.of(fold, fold.variables))
+    def slopes_by(self, arrays: Sequence[Any], link: str = "") -> Array:
+        """The slopes of kept rows with the arrays that a fold reads replaced, or read in another way."""
+        fold = self.slopes.fold_of(arrays, link)
+        return self.slopes.of(fold, fold.variables)
 
-    def with_input(self, at: int, array: Any) -> Array:
-        """The slopes with one input replaced."""
+    def slopes_with(self, at: int, array: Any) -> Array:
+        """The slopes of kept rows with one input replaced."""
         arrays = list(self.slopes.table.arrays)
         arrays[at] = array
-        return self.through(arrays)
+        return self.slopes_by(arrays)
+
+    def through(self, arrays: Sequence[Any], link: str = "") -> Array:
+        """The slopes with the arrays that a fold reads replaced, or read in another way, laid out."""
+        return self.laid_out(self.slopes_by(arrays, link))
+
+    def with_input(self, at: int, array: Any) -> Array:
+        """The slopes with one input replaced, laid out."""
+        return self.laid_out(self.slopes_with(at, array))
 
     def converted(self, link: str) -> Array:
         """The slopes by another form of the inputs, at the same point."""
