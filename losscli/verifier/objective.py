@@ -42,8 +42,8 @@ class Column:
     moot: BoolArray | None = None
 
 
-# Entries of a batch in which all rows meet: each is a loss of the whole batch, some forty times.
-_MET = 8
+# Entries of an input of a batch in which all rows meet: each takes the loss of the whole batch, some forty times.
+_MET = 4
 
 
 def _positions(shape: tuple[int, ...], limit: int, among: tuple[int, ...] | None = None) -> Iterator[tuple[int, ...]]:
@@ -154,6 +154,8 @@ class Objective:
 
         ``among``, the index of an entry as kept rows, is in one of them.
         """
+        if self.table.groups is not None and len(self.table.groups.sizes) == 1:
+            limit = min(limit, _MET)
         if isinstance(self._kernel(), Pooled):
             yield self._pooled()
         elif self.shared:
@@ -195,8 +197,6 @@ class Objective:
 
     def _by_group(self, groups: Groups, limit: int, among: tuple[int, ...] | None) -> Iterator[Column]:
         """The same entry of the k-th row of every group that has one, for k = 0, 1, ..."""
-        if len(groups.sizes) == 1:
-            limit = min(limit, _MET)
         if among is not None:
             own = int(np.searchsorted(groups.starts, among[0], side="right")) - 1
             among = (among[0] - int(groups.starts[own]), *among[1:])
