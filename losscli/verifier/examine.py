@@ -69,9 +69,9 @@ class Examination:
             self.remarks.note(f"computes in {_FORMATS[bits]} precision: the resolution is that of its rounding")
         for name in names:
             entries = Entries(claimant, inputs, name, bits, unrest, case.bounds.get(name, (-np.inf, np.inf)))
-            claim = self._claim(claims, entries)
+            claim = self.claim(claims, name, entries.x.shape)
             if claim is not None and claim.size:
-                self._entries(case.kind, entries, claim, min(bits, _digits(claims[name])))
+                self._entries(case.kind, entries, claim, min(bits, digits(claims[name])))
 
     def answer(self, label: str, command: str) -> Answer:
         """The check with what was noticed, and what a wrong claim looks like."""
@@ -100,27 +100,26 @@ class Examination:
             self.remarks.doubt(f"nondeterministic: {len(values)} calls with the same inputs differ by {spread:.2g}")
         return spread
 
-    def _claim(self, claims: Claims, entries: Entries) -> Array | None:
+    def claim(self, claims: Claims, name: str, shape: tuple[int, ...], what: str = "gradient") -> Array | None:
         """The gradient claimed by one input; None where there is none to be looked at, and the reason is noted."""
-        name = entries.name
         if name not in claims:
             self.remarks.note(f"{name}: no gradient by it is claimed, not looked at")
             return None
         if claims[name] is None:
-            self.remarks.fault(f"the gradient by {name} is None")
+            self.remarks.fault(f"the {what} by {name} is None")
             return None
         try:
             claim = np.asarray(claims[name], np.float64)
         except (TypeError, ValueError):
-            self.remarks.fault(f"the gradient by {name} is no array of numbers")
+            self.remarks.fault(f"the {what} by {name} is no array of numbers")
             return None
-        if claim.shape != entries.x.shape:
-            self.remarks.fault(f"the gradient by {name} has shape {claim.shape}, and {name} has {entries.x.shape}")
+        if claim.shape != shape:
+            self.remarks.fault(f"the {what} by {name} has shape {claim.shape}, and {name} has {shape}")
             return None
         return claim
 
-    def _entries(self, kind: str, entries: Entries, claim: Array, digits: int) -> None:
-        """The entries of one input: slopes, verdicts, a witness, planted faults; ``digits`` are those of the claim."""
+    def _entries(self, kind: str, entries: Entries, claim: Array, bits: int) -> None:
+        """The entries of one input: slopes, verdicts, a witness, planted faults; ``bits`` are those of the claim."""
         limit = _COLUMNS if entries.separable else LIMIT
         largest = np.unravel_index(int(np.argmax(np.abs(claim))), claim.shape)
         columns = entries.columns(limit, self.seed, tuple(int(i) for i in largest))
@@ -129,7 +128,7 @@ class Examination:
             self.remarks.note(f"{entries.name}: {looked} of {claim.size} entries looked at")
         low, high = entries.bounds
         noise = max((float(np.max(column.noise)) for column in columns), default=0.0)
-        allowance = _allowance(entries, claim, digits)
+        spare = allowance(entries, claim, bits)
         found = len(entries.raised)
         self.ledger.look(
             kind,
@@ -140,7 +139,7 @@ class Examination:
             low=low,
             high=high,
             plant=True,
-            allowance=allowance,
+            allowance=spare,
             case=entries,
         )
         if looked < claim.size and not entries.separable and entries.bits == DOUBLE and not entries.unrest:
@@ -159,7 +158,7 @@ class Examination:
         self.ledger.certify(kind, entries.name, claim, certificate, located, entries)
 
 
-def _digits(claim: Any) -> int:
+def digits(claim: Any) -> int:
     """The significant bits of the numbers of a claim."""
     dtype = np.asarray(claim).dtype
     return int(np.finfo(dtype).nmant) + 1 if dtype.kind == "f" else DOUBLE
@@ -172,13 +171,13 @@ def _ignores(entries: Entries) -> bool:
     return bool(np.any(entries.x)) and all(np.array_equal(value, entries.base) for value in entries.values(others))
 
 
-def _allowance(entries: Entries, claim: Array, digits: int) -> Array:
+def allowance(entries: Entries, claim: Array, bits: int) -> Array:
     """What the rounding of the claim itself may be: how far it moves when its inputs do so by half a last place.
 
     Of a change and its opposite the smaller counts: across a kink a claim moves for another reason.
     """
     rng = np.random.default_rng(0)
-    unit = 2.0**-digits
+    unit = 2.0**-bits
     moved = np.zeros(claim.shape)
     for _ in range(3):
         change = unit * entries.x * rng.choice((-1.0, 1.0), entries.x.shape)

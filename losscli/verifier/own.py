@@ -11,6 +11,7 @@ import numpy as np
 from losscli.errors import UsageError
 from losscli.loss import Bound
 from losscli.verifier.answer import Answer
+from losscli.verifier.boosting import Booster, check_against, check_beside
 from losscli.verifier.drawn import Drawing, drawings
 from losscli.verifier.examine import Examination, Given
 from losscli.verifier.foreign import Program, frameworks_of
@@ -35,7 +36,8 @@ class Asked:
 
 def inputs_of(target: Target) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The names of the inputs that a function must be given, and of those that it may be."""
-    return target.required, target.optional
+    booster = Booster.of(target)
+    return (booster.inputs if booster else target.required), target.optional
 
 
 def check_target(target: Target, data: Inputs | None, asked: Asked) -> Answer:
@@ -43,6 +45,12 @@ def check_target(target: Target, data: Inputs | None, asked: Asked) -> Answer:
 
     Raises UsageError where no inputs can be drawn that it accepts, and where it claims nothing.
     """
+    booster = _objective(target, data, asked)
+    if booster is not None and asked.against is not None:
+        return check_against(booster, asked.against, data, asked.seed, asked.command)
+    if booster is not None:
+        loss = target.other(asked.loss_name or f"{target.name}_loss")
+        return check_beside(booster, loss, data, asked.seed, asked.command)
     frameworks = frameworks_of(target)
     return _check(
         target.label,
@@ -51,6 +59,21 @@ def check_target(target: Target, data: Inputs | None, asked: Asked) -> Answer:
         data,
         asked,
     )
+
+
+def _objective(target: Target, data: Inputs | None, asked: Asked) -> Booster | None:
+    """The objective that a function is; None where it is none. UsageError where it is held against nothing."""
+    named = bool(asked.loss_name) or asked.against is not None
+    booster = Booster.of(target, forced=named)
+    if named and booster is None:
+        raise UsageError("function-kind", f"{target.label} is no objective: it takes {', '.join(target.required)}")
+    if booster is None or named or hasattr(target.module, f"{target.name}_loss"):
+        return booster
+    if not booster.dataset and not booster.paired(data):
+        return None
+    message = f"{target.label} returns (grad, hess), and nothing says what they are the slopes of"
+    hint = f"add --against LOSS, --loss-name NAME, or a function {target.name}_loss"
+    raise UsageError("function-kind", message, hint=hint)
 
 
 def check_program(program: Program, names: Sequence[str], data: Inputs | None, asked: Asked) -> Answer:
