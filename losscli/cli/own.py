@@ -19,6 +19,7 @@ from losscli.files import gather, keys_of
 from losscli.loss import Loss, entered, get
 from losscli.verifier import own
 from losscli.verifier.answer import Answer, content, headline
+from losscli.verifier.drawn import labelled
 from losscli.verifier.foreign import Program
 from losscli.verifier.functions import Target, Values, is_function, load
 
@@ -141,7 +142,9 @@ def _read(
         name: np.asarray(source.read(0, source.shape[0]) if source.shape else source.array)
         for name, source in sources.items()
     }
-    return {name: array.astype(np.float64) if array.dtype.kind == "f" else array for name, array in arrays.items()}
+    return labelled(
+        {name: array.astype(np.float64) if array.dtype.kind == "f" else array for name, array in arrays.items()}
+    )
 
 
 def _text(answer: Answer, options: Mapping[str, Any]) -> str:

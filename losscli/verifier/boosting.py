@@ -252,9 +252,8 @@ def _number(value: Any) -> Values:
 def _tried(booster: Booster, gradient: Claimant, seed: int) -> list[Given]:
     """Drawn scores and truths of 0 or 1, of the first shape that the objective accepts."""
     why = "its value is not finite"
-    for drawing in drawings(
-        [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in booster.inputs], None, outcomes=True
-    ):
+    parameters = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in booster.inputs]
+    for drawing in drawings(parameters, None, outcomes=True):
         inputs = drawing.draw(seed, 1.0)
         try:
             finite = np.isfinite(np.asarray(gradient.value(inputs), np.float64)).all()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -102,6 +102,20 @@ def _one(
     if name in DISTRIBUTIONS:
         return "distribution", size
     return ("positive" if name in POSITIVE else "numbers"), size
+
+
+def labelled(data: Mapping[str, Values]) -> Data:
+    """Data with class labels as whole numbers, where a text file gave them as real ones.
+
+    Labels are what is called so, and a truth of one axis beside scores of two.
+    """
+    wide = any(np.ndim(array) > 1 for name, array in data.items() if name.lower() in SCORES)
+    made = dict(data)
+    for name, array in data.items():
+        named = name.lower() in LABELS or (wide and np.ndim(array) == 1 and name.lower() in TRUTHS)
+        if named and array.dtype.kind == "f" and np.array_equal(array, np.round(array)):
+            made[name] = array.astype(np.int64)
+    return made
 
 
 def _annotation(entry: inspect.Parameter) -> str:
