@@ -119,7 +119,7 @@ def _likelihood_soft(z: Array, y: Target) -> Fold:
 
 def likelihood_log_probs(x: Array, y: Target) -> Fold:
     """Log-probabilities as free variables: s = -x_y."""
-    return _by_class(x, y, -x, lambda a: -a, lambda _, b: b)
+    return _by_class(x, y, lambda x: -x, lambda a: -a, lambda _, b: b)
 
 
 def likelihood_probs(p: Array, y: Target) -> Fold:
@@ -130,28 +130,38 @@ def likelihood_probs(p: Array, y: Target) -> Fold:
 def _by_probability(p: Array, y: Target, least: Array) -> Fold:
     """The fold of probabilities, with what slopes are divided by."""
     over = stable.over
-    return _by_class(p, y, -np.log(p), lambda a: -over(a, least), lambda a, b: over(over(a + b, least), least))
+    return _by_class(
+        p, y, lambda p: -np.log(p), lambda a: -over(a, least), lambda a, b: over(over(a + b, least), least)
+    )
 
 
 def _by_class(
-    x: Array, y: Target, surprise: Array, slope: Callable[[Array], Array], curve: Callable[[Array, Array], Array]
+    x: Array,
+    y: Target,
+    surprise: Callable[[Array], Array],
+    slope: Callable[[Array], Array],
+    curve: Callable[[Array, Array], Array],
 ) -> Fold:
     """The fold of a surprise that depends on its own class alone; partials are spread over the classes first."""
-    mass = y.dense(x.shape[1])
-    if y.index is None:
+    index = y.index
+
+    def spread(partial: Array) -> Array:
+        return stable.times(y.dense(x.shape[1]), partial if index is None else partial[:, None])
+
+    def gradient(a: Partials, _: str) -> Array:
+        return slope(spread(a[0]))
+
+    def hessian(a: Partials, b: Partials, _: str) -> Array:
+        return curve(spread(a[0]), spread(b[0]))
+
+    if index is None:
+        mass = y.dense(x.shape[1])
         return Fold(
-            (surprise,),
-            gradient=lambda a, _: slope(stable.times(mass, a[0])),
-            hessian=lambda a, b, _: curve(stable.times(mass, a[0]), stable.times(mass, b[0])),
-            combine=lambda value: stable.row_sums(stable.times(mass, value)),
+            (surprise(x),), gradient, hessian, combine=lambda value: stable.row_sums(stable.times(mass, value))
         )
-    own = surprise[np.arange(len(x)), y.index]
-    return Fold(
-        (own,),
-        gradient=lambda a, _: slope(stable.times(mass, a[0][:, None])),
-        hessian=lambda a, b, _: curve(stable.times(mass, a[0][:, None]), stable.times(mass, b[0][:, None])),
-        right=lambda: own == surprise.min(axis=1),
-    )
+    own = x[np.arange(len(x)), index]
+    # A surprise falls with what it is the surprise of.
+    return Fold((surprise(own),), gradient, hessian, right=lambda: own == x.max(axis=1))
 
 
 def chance_logits(z: Array, y: Target) -> Fold:

@@ -258,7 +258,7 @@ def multi_margin(
         return per_rival / classes
 
     return Rows(
-        row_sums(short**p) / classes,
+        row_sums(short if p == 1 else short * short) / classes,
         grad=lambda: spread(np.where(short > 0, 1.0 if p == 1 else 2.0 * short, 0.0), -1.0),
         hess=lambda: spread(np.where(short > 0, 2.0 * (p - 1), 0.0), 1.0),
     )
@@ -269,7 +269,8 @@ def _own(z: Array, y: Ints) -> Array:
 
 
 def _shortfall(z: Array, y: Ints, margin: float) -> Array:
-    short = margin + (z - _own(z, y)[:, None])
+    short = z - _own(z, y)[:, None]
+    short += margin
     # The true class is no rival of its own: far below any kink.
     short[np.arange(len(z)), y] = -np.inf
     return short
