@@ -287,7 +287,7 @@ def test_the_exit_codes_and_the_headline(folder: Path, capsys: pytest.CaptureFix
     assert out.startswith("PASS ce: value agrees; gradient: 120 of 120 entries agree")
     code, out, _ = told(capsys, "--grad", "wrong.npy")
     assert code == 1
-    assert out.startswith("FAIL ce: gradient: 120 of 120 entries are wrong")
+    assert out.startswith("FAIL ce: claimed = 24.0 × true in all 120 entries: looks like sum instead of mean (N = 24)")
     assert told(capsys, "--value", f"{value + 0.01:.4f}")[0] == 1
     assert told(capsys, "--value", "0e1")[0] == 4
     assert told(capsys, "--value", "0e1", "--strict")[0] == 1

@@ -27,7 +27,7 @@ _TOP = 3
 _WORSE = 4.0
 # What an explanation costs: a thing that is wrong, a factor with a name, one without, places that are wrong.
 _THING, _NAMED, _UNNAMED, _PLACES = 1, 1, 3, 2
-_RIGHT, _EXCEPT = "", "right except"
+_RIGHT, _EXCEPT, _LOST = "", "right except", "; not a number"
 _OTHER_DATA = "other data"
 _OTHER_SHAPE = "another number of rows or classes"
 
@@ -214,7 +214,8 @@ def _fits(
     left = _norm(g - alpha * h) / size
     if not left <= seen.limit:
         return
-    cost, pure, named = _THING if name else 0, not (name or unread), False
+    cost = (_THING if name else 0) + (_THING if unread else 0)
+    pure, named = not (name or unread), False
     for word, scale in {"": 1.0, **scales}.items():
         residual = _norm(g - scale * h) / size
         if residual <= 2.0 * max(left, EXACT):
@@ -223,17 +224,22 @@ def _fits(
             yield _Fit(words, scale, residual, cost + (_NAMED if word else 0), scale * h, pure, apart)
     # With one number, or two that add up to zero, some factor always fits.
     if free and not named and (not name or np.count_nonzero(h) > 2):
-        yield _Fit(name + unread, alpha, left, cost + _UNNAMED, alpha * h, pure, apart)
+        words = "" if pure else f"{name or 'true'} times {_number(alpha)}{unread}"
+        yield _Fit(words, alpha, left, cost + _UNNAMED, alpha * h, pure, apart)
 
 
 def _unread(seen: _Claim) -> str:
     """What is said of entries that are no numbers."""
-    return f"; not a number {_where(seen.lost, seen.looked, {})}" if seen.lost.any() else ""
+    return f"{_LOST} {_where(seen.lost, seen.looked, {})}" if seen.lost.any() else ""
 
 
 def _is_right(fit: _Fit) -> bool:
     """Whether a fit says that nothing is wrong: that has been refuted before anyone asked."""
-    return fit.cost == 0 or (fit.pure and abs(fit.scale - 1.0) <= 2.0 * max(fit.residual, EXACT))
+    return (
+        fit.cost == 0
+        or fit.name.startswith(_LOST)
+        or (fit.pure and abs(fit.scale - 1.0) <= 2.0 * max(fit.residual, EXACT))
+    )
 
 
 def _said(found: list[_Fit]) -> tuple[Explanation, ...]:

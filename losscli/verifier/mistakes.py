@@ -171,12 +171,12 @@ def saturated(scene: Scene) -> Iterator[tuple[str, BoolArray]]:
         narrow = p.astype(np.float32)
     found: dict[str, BoolArray] = {}
     for word, q in (("", p), (" in float32", narrow)):
-        found |= {f"where a probability is 0{word}": q == 0.0, f"where a probability is 1{word}": q == 1.0}
-        found[f"where a probability is 0 or 1{word}"] = (q == 0.0) | (q == 1.0)
         if simplex and scene.target is not None:
             own = (q * (scene.target.dense(x.shape[1]) > 0.0)).max(axis=1, keepdims=True)
             found[f"in rows whose label has probability 0{word}"] = np.broadcast_to(own == 0.0, x.shape)
             found[f"in rows whose label has probability 1{word}"] = np.broadcast_to(own == 1.0, x.shape)
+        found |= {f"where a probability is 0{word}": q == 0.0, f"where a probability is 1{word}": q == 1.0}
+        found[f"where a probability is 0 or 1{word}"] = (q == 0.0) | (q == 1.0)
     for clip in _CLIPS:
         found[f"where a probability is below {clip:.3g}"] = p < clip
         found[f"where a probability is beyond {clip:.3g} or 1 - {clip:.3g}"] = (p < clip) | (p > 1.0 - clip)
@@ -187,8 +187,11 @@ def saturated(scene: Scene) -> Iterator[tuple[str, BoolArray]]:
 
 
 def _masks(scene: Scene, found: dict[str, BoolArray]) -> Iterator[tuple[str, BoolArray]]:
+    """The places that are some of the entries but not all, those with the same entries once."""
+    seen: list[BoolArray] = []
     for word, mask in found.items():
-        if mask.any() and not mask.all():
+        if mask.any() and not mask.all() and not any(np.array_equal(mask, other) for other in seen):
+            seen.append(mask)
             yield word, scene.laid_out(mask.astype(np.float64)) != 0.0
 
 

@@ -20,7 +20,16 @@ from losscli.targets import Table, arrange
 from losscli.verifier.allowance import Slopes
 
 # What other data, or another loss, may be refused for: then it explains nothing.
-_REFUSED = (LosscliError, ArithmeticError, LookupError, ValueError, TypeError, AssertionError, NotImplementedError)
+_REFUSED = (
+    LosscliError,
+    ArithmeticError,
+    LookupError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    RuntimeError,
+)
 
 
 @dataclass(frozen=True)

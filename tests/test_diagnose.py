@@ -1,0 +1,234 @@
+"""The diagnosis: a planted fault is named, a right gradient and a random one are not, and the sentences are said."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import planted
+import pytest
+
+import losscli
+from losscli.loss import Loss, Rows, get
+from losscli.plan import How
+from losscli.results import Wants
+from losscli.verifier import report
+from losscli.verifier.claim_report import content, headline
+from losscli.verifier.claims import Claims, verify
+from losscli.verifier.diagnose import diagnose, sentence
+from losscli.verifier.gradcheck import gradcheck
+from losscli.verifier.hypotheses import generic, scales_by_shape
+from losscli.verifier.points import cases
+
+RNG = np.random.default_rng(11)
+CE = get("ce").bind()
+Z, Y = RNG.normal(size=(32, 10)) * 2.0, RNG.integers(0, 10, 32)
+DATA = {"logits": Z, "labels": Y}
+TRUE = losscli.evaluate(CE, DATA, wants=Wants(grad="logits")).gradient
+# One of each kind, and some of another draw, under other options.
+FAULTS = [*{fault.kind: fault for fault in planted.planted(101)}.values(), *list(planted.planted(102))[1:220:4]]
+
+
+def said(claim: np.ndarray, **options: object) -> str:
+    return headline(verify(CE, DATA, Claims(grad=claim), **options))
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=[f"{at}-{fault.kind}" for at, fault in enumerate(FAULTS)])
+def test_a_planted_fault_is_named(fault: planted.Planted) -> None:
+    found = verify(fault.bound, fault.data, fault.claims, **fault.options)
+    assert found.verdict == "fail"
+    assert fault.named_by(found.diagnosis), [(one.hypothesis, one.coincides) for one in found.diagnosis]
+    kept = found.diagnosis[0]
+    assert kept.residual <= 1e-9 or "except" in kept.hypothesis or "not a number" in kept.hypothesis
+
+
+def test_there_are_many_faults() -> None:
+    assert len(FAULTS) >= 120
+    assert len({fault.kind for fault in FAULTS}) >= 60
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_a_right_gradient_is_not_diagnosed(dtype: type) -> None:
+    found = verify(CE, DATA, Claims(grad=TRUE.astype(dtype)))
+    assert found.verdict == "pass"
+    assert found.diagnosis == ()
+    assert content(found)["diagnosis"] == []
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_noise_has_no_explanation(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    found = verify(CE, DATA, Claims(grad=rng.normal(size=Z.shape)))
+    assert found.verdict == "fail"
+    assert found.diagnosis == ()
+    assert "times the exact ones" in headline(found)
+    assert diagnose(rng.normal(size=(9, 4)), rng.normal(size=(9, 4)), {}, {}) == ()
+
+
+def test_the_sentences() -> None:
+    assert said(32 * TRUE) == (
+        "FAIL ce: claimed = 32.0 × true in all 320 entries: looks like sum instead of mean (N = 32)"
+    )
+    assert said(-TRUE) == "FAIL ce: claimed = -1.0 × true in all 320 entries: looks like the sign changed"
+    assert said(0.731 * TRUE) == "FAIL ce: claimed = 0.731 × true in all 320 entries"
+    assert said(0.0 * TRUE) == "FAIL ce: 320 of 320 entries are wrong: looks like all zero"
+    one = TRUE.copy()
+    one[3, 2] *= 1.01
+    assert said(one) == (
+        "FAIL ce: 1 of 320 entries are wrong: right except in one entry, (3, 2), where it is 1.01 times the true one"
+    )
+    lost = TRUE.copy()
+    lost[[5, 9]] = np.nan
+    assert said(lost) == "FAIL ce: 20 of 320 entries are wrong: right except in rows 5, 9, where it is not a number"
+    value = losscli.evaluate(CE, DATA).value
+    both = headline(verify(CE, DATA, Claims(value=value, grad=32 * TRUE)))
+    assert both.startswith("FAIL ce: value agrees; gradient: claimed = 32.0 × true")
+
+
+def test_two_things_at_once_are_named_together() -> None:
+    p = planted.softmax(Z)
+    assert "softmax without the one-hot labels and sum instead of mean (N = 32)" in said(p)
+    half = 32 * TRUE
+    half[:, 3] = 0.0
+    assert "sum instead of mean (N = 32), right except in column 3, where it is 0" in said(half)
+
+
+def test_places_have_names() -> None:
+    claim = TRUE.copy()
+    claim[Y == 4] *= -1.0
+    assert "right except in the rows of label 4, where the sign is wrong" in said(claim)
+    own = TRUE.copy()
+    own[np.arange(32), Y] *= 0.5
+    assert "right except in the entries of the true class, where it is 0.5 times the true one" in said(own)
+
+
+def test_saturated_rows_are_named() -> None:
+    z = Z.copy()
+    z[4, (Y[4] + 1) % 10] = z[4].max() + 200.0
+    z[20, (Y[20] + 1) % 10] = z[20].max() + 300.0
+    data = {"logits": z, "labels": Y}
+    claim = losscli.evaluate(CE, data, wants=Wants(grad="logits")).gradient.copy()
+    claim[[4, 20]] = np.nan
+    found = verify(CE, data, Claims(grad=claim))
+    assert "not a number in rows whose label has probability 0 in float32" in headline(found)
+
+
+def test_numbers_that_say_the_same_are_said_together() -> None:
+    data = {"logits": Z[:10], "labels": Y[:10]}
+    g = losscli.evaluate(CE, data, wants=Wants(grad="logits")).gradient
+    found = verify(CE, data, Claims(grad=g / 10))
+    first = found.diagnosis[0]
+    assert {first.hypothesis, *first.coincides} >= {
+        "a mean over the classes too (C = 10)",
+        "divided by N twice (N = 10)",
+    }
+    assert first.apart == "another number of rows or classes"
+    assert "may tell" in headline(found)
+    assert content(found)["diagnosis"][0]["coincides"] == list(first.coincides)
+
+
+def test_a_large_claim_is_judged_by_a_sample() -> None:
+    n = 5000
+    z, y = RNG.normal(size=(n, 4)), RNG.integers(0, 4, n)
+    data = {"logits": z, "labels": y}
+    g = losscli.evaluate(CE, data, wants=Wants(grad="logits")).gradient
+    for claim, word in (
+        (n * g, "sum instead of mean (N = 5000)"),
+        (np.roll(g, 1, axis=0), "rows one too late"),
+        (g[::-1].copy(), "rows in reverse order"),
+        (planted.softmax(z) / n, "softmax without the one-hot labels"),
+    ):
+        assert word in headline(verify(CE, data, Claims(grad=claim)))
+
+
+def test_images_of_classes_and_their_rows_to_ignore() -> None:
+    z, y = RNG.normal(size=(4, 3, 5, 6)), RNG.integers(0, 3, (4, 5, 6))
+    y[:, 0] = 9
+    data, how = {"logits": z, "labels": y}, How(ignore_index=9)
+    g = losscli.evaluate(CE, data, how=how, wants=Wants(grad="logits")).gradient
+    assert "(kept = 96 of N = 120)" in headline(verify(CE, data, Claims(grad=96 * g), how=how))
+    found = verify(CE, data, Claims(grad=0.8 * g), how=how)
+    assert found.diagnosis[0].hypothesis == "a mean over the wrong number (N = 120)"
+
+
+def test_entries_that_nobody_looked_at_are_left_out() -> None:
+    reference = RNG.normal(size=(7, 3))
+    claim = 7.0 * reference
+    hidden = reference.copy()
+    hidden[2:4] = np.nan
+    claim[2:4] = 1e9
+    found = diagnose(claim, hidden, generic(hidden), scales_by_shape(hidden.shape))
+    assert sentence(found, 15).startswith(
+        "claimed = 7.0 × true in all 15 entries: looks like sum instead of mean (N = 7)"
+    )
+    assert diagnose(claim, np.full_like(claim, np.nan), {}, {}) == ()
+
+
+def test_generic_faults_of_any_array() -> None:
+    reference = RNG.normal(size=(6, 4))
+    scales = scales_by_shape(reference.shape)
+    for name, make in generic(reference).items():
+        found = diagnose(2.0 * make(), reference, generic(reference), scales)
+        assert found, name
+        words = [word for one in found[:1] for word in (one.hypothesis, *one.coincides)]
+        assert any(word.startswith(name) for word in words), (name, words)
+
+
+def test_a_factor_is_no_explanation_of_one_number() -> None:
+    odd = {"something else": lambda: np.array([3.0])}
+    (only,) = diagnose(np.array([2.2]), np.array([1.0]), odd, {})
+    assert only.pure
+    assert only.hypothesis == ""
+
+
+def test_every_loss_can_be_diagnosed(entry: Loss) -> None:
+    if entry.name in ("sinkhorn", "mmd", "energy", "ctc"):
+        pytest.skip("too slow for what it tells")
+    bound = entry.bind()
+    data = cases(bound, entry.reads.default_link, 3, ["random"])[0].data
+    wrt = entry.reads.differentiable[0]
+    g = losscli.evaluate(bound, data, wants=Wants(grad=wrt)).gradient
+    if not g.any() or np.count_nonzero(g) < 4:
+        pytest.skip("no slope to be wrong")
+    found = verify(bound, data, Claims(grad=-2.0 * g))
+    assert found.verdict == "fail"
+    assert found.diagnosis
+    assert found.diagnosis[0].pure
+    assert found.diagnosis[0].scale == pytest.approx(-2.0)
+
+
+def test_a_gradcheck_says_what_is_wrong() -> None:
+    entry = get("huber")
+
+    def doubled(r, *, delta):
+        return Rows(entry.kernel(r, delta=delta).value, grad=lambda: 2.0 * np.clip(r, -delta, delta))
+
+    def of_mse(r, *, delta):
+        return Rows(entry.kernel(r, delta=delta).value, grad=lambda: 2.0 * r)
+
+    for kernel, words in ((doubled, "claimed = 2.0 × true in all"), (of_mse, "the gradient of mse")):
+        found = gradcheck(replace(entry, kernel=kernel).bind(delta=0.7), kinds=["random"])
+        assert found.verdict == "fail"
+        assert words in report.headline(found)
+        assert report.content(found)["diagnosis"]
+    assert gradcheck(entry.bind(), kinds=["random"]).diagnosis == ()
+
+
+def test_the_command_line_says_it(tmp_path: Path) -> None:
+    np.save(tmp_path / "z.npy", Z)
+    np.save(tmp_path / "y.npy", Y)
+    np.save(tmp_path / "g.npy", 32 * TRUE)
+    command = [sys.executable, "-m", "losscli", "verify", "ce", "z.npy", "y.npy", "--grad", "g.npy"]
+    plain = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert plain.returncode == 1
+    first, *rest = plain.stdout.splitlines()
+    assert first == "FAIL ce: claimed = 32.0 × true in all 320 entries: looks like sum instead of mean (N = 32)"
+    assert any(line.startswith("looks like") for line in rest)
+    told = subprocess.run([*command, "--json"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    about = json.loads(told.stdout)
+    assert told.returncode == 1
+    assert about["verdict"] == "fail"
+    assert about["diagnosis"][0]["hypothesis"] == "sum instead of mean (N = 32)"
+    assert about["diagnosis"][0]["scale"] == pytest.approx(32.0)
