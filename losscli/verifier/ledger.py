@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -259,7 +259,9 @@ def _ratio(claimed: Array, reference: Array, bar: Array) -> Array:
 def _heard(found: Found, claim: Array) -> Heard:
     column, s = found.column, found.slopes
     claimed = np.asarray(claim[column.at])
-    return Heard(column, s, claimed, _indices(claim, column), judge(claimed, s, found.allowance))
+    # Reasons of its own: planted faults are judged by the slopes as they were found.
+    own = replace(s, reason=s.reason.copy())
+    return Heard(column, own, claimed, _indices(claim, column), judge(claimed, s, found.allowance))
 
 
 def _indices(claim: Array, column: Column) -> list[tuple[int, ...]]:
