@@ -144,6 +144,13 @@ def test_kinks_that_are_declared_are_not_crossed() -> None:
     assert probe(Lines(np.abs, X, piece=piece), X, claim, seed=0).verdict == "fail"
 
 
+def test_kinks_closer_together_than_any_step_do_not_make_a_right_gradient_wrong() -> None:
+    for seed in range(8):
+        x = 1e-4 * np.random.default_rng(seed).normal(size=20_000)
+        certificate = probe(lambda z: float(np.abs(z).mean()), x, np.sign(x) / x.size, seed=seed)
+        assert certificate.verdict in ("pass", "inconclusive")
+
+
 def test_a_run_is_the_same_every_time_and_another_with_another_seed() -> None:
     first, again, other = (probe(mean_bce, X, GRADIENT, seed=seed) for seed in (4, 4, 5))
     assert first == again
