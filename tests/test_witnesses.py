@@ -227,5 +227,5 @@ def test_a_failure_that_nobody_confirms_is_none(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_witness_that_disagrees_keeps_a_check_from_passing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "testimonies", lambda *_: iter([Witnessed("path integral", False, 1, "made up")]))
+    monkeypatch.setattr(module, "statements", lambda *_: iter([Witnessed("path integral", False, 1, "made up")]))
     assert module.gradcheck(losscli.get("mse").bind(), kinds=("random",)).verdict == "inconclusive"

@@ -21,7 +21,7 @@ from losscli.verifier.ledger import Check, Ledger
 from losscli.verifier.objective import Objective
 from losscli.verifier.oracle import Oracle
 from losscli.verifier.points import KINDS, cases
-from losscli.verifier.testimony import testimonies
+from losscli.verifier.testimony import statements
 from losscli.verifier.whole import LARGEST, certify
 
 # Data given by the user: this many rows are looked at, in this many columns, both spread evenly.
@@ -149,7 +149,7 @@ def _testify(ledger: Ledger, bound: Bound, todo: Sequence[tuple[str, Plan]], nam
     for made in [made for kind, made in todo if kind in _PLAIN][:1]:
         for objective in [Objective.of(bound, made, name) for name in names]:
             if objective.table.weighing.kept:
-                for said in testimonies(objective, _claim(objective, 1)[0], seed):
+                for said in statements(objective, _claim(objective, 1)[0], seed):
                     ledger.jury.hear(said)
 
 

@@ -14,7 +14,7 @@ from losscli.verifier.witnesses import ROUNDINGS, Witnessed, path_integral, tayl
 _ROUNDS = 12
 
 
-def testimonies(objective: Objective, claim: Array, seed: int) -> Iterator[Witnessed]:
+def statements(objective: Objective, claim: Array, seed: int) -> Iterator[Witnessed]:
     """Taylor test, path integral and identities of a claim by kept rows, the gradient of the summed loss.
 
     Away from the data the kernel is asked in its place. No path leads through a loss that jumps.
