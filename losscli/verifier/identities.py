@@ -66,10 +66,14 @@ class Identity:
     gap: Callable[[Array], tuple[Array, Array]]
 
     def holds(self, gradient: Array) -> list[bool | None]:
-        """Whether it holds in every unit of a gradient; None where the allowance is no number."""
+        """Whether it holds in every unit of a gradient; None where the allowance is no number.
+
+        A gradient that is not a number itself holds of nothing.
+        """
         with np.errstate(all="ignore"):
             gap, allowance = self.gap(gradient)
-        return [bool(g <= a) if np.isfinite(a) else None for g, a in zip(gap, allowance, strict=True)]
+        otherwise = False if np.isnan(gradient).any() else None
+        return [bool(g <= a) if np.isfinite(a) else otherwise for g, a in zip(gap, allowance, strict=True)]
 
 
 def identities_of(bound: Bound, plan: Plan, name: str, seed: int = 0) -> tuple[Identity, ...]:
