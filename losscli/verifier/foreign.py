@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import queue
 import shlex
@@ -99,7 +100,9 @@ class Program:
     timeout: float = 60.0
     _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
     _answers: queue.Queue[bytes] = field(default_factory=queue.Queue, repr=False)
-    _words: list[bytes] = field(default_factory=list, repr=False)
+    _words: list[str] = field(default_factory=list, repr=False)
+    _threads: list[threading.Thread] = field(default_factory=list, repr=False)
+    _hearing: threading.Thread = field(default_factory=threading.Thread, repr=False)
 
     def __enter__(self) -> Program:
         try:
@@ -108,14 +111,26 @@ class Program:
             )
         except (OSError, ValueError) as error:
             raise UsageError("command-start", f"{self.command!r} cannot be started: {error}") from error
-        threading.Thread(target=self._listen, args=(self._process.stdout, self._answers.put), daemon=True).start()
-        threading.Thread(target=self._listen, args=(self._process.stderr, self._hear), daemon=True).start()
+        self._start(self._listen, self._process.stdout, self._answers.put)
+        self._hearing = self._start(self._listen, self._process.stderr, self._hear)
         return self
 
     def __exit__(self, *_: object) -> None:
         assert self._process is not None
         self._process.kill()
         self._process.wait()
+        for thread in self._threads:
+            thread.join(timeout=1.0)
+        for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
+            with contextlib.suppress(OSError):
+                assert stream is not None
+                stream.close()
+
+    def _start(self, work: Callable[..., object], *given: Any) -> threading.Thread:
+        thread = threading.Thread(target=work, args=given, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+        return thread
 
     @staticmethod
     def _listen(stream: IO[bytes] | None, put: Callable[[bytes], object]) -> None:
@@ -126,13 +141,17 @@ class Program:
 
     def _hear(self, line: bytes) -> None:
         """Keep the last lines of standard error, to be told when it dies."""
-        self._words[:] = [*self._words[-4:], line] if line.strip() else self._words
+        word = line.decode(errors="replace").strip()
+        self._words[:] = [*self._words[-20:], *filter(None, [word])]
 
     def ask(self, many: Sequence[Inputs]) -> list[dict[str, Any]]:
         """The answers to many inputs, each a line; written by a thread, so that neither side waits for the other."""
         lines = [json.dumps({"inputs": strict(dict(inputs))}, allow_nan=False) + "\n" for inputs in many]
-        threading.Thread(target=self._write, args=("".join(lines).encode(),), daemon=True).start()
-        return [self._answer() for _ in many]
+        writing = self._start(self._write, "".join(lines).encode())
+        answers = [self._answer() for _ in many]
+        writing.join()
+        self._threads.remove(writing)
+        return answers
 
     def _write(self, text: bytes) -> None:
         assert self._process is not None
@@ -153,7 +172,9 @@ class Program:
         if not line:
             assert self._process is not None
             code = self._process.wait()
-            said = self._words[-1].decode(errors="replace").strip() if self._words else ""
+            self._hearing.join(timeout=1.0)
+            # Python names its error last, Node before a trace and its own version.
+            said = next((word for word in reversed(self._words) if "rror" in word), "".join(self._words[-1:]))
             raise DataError("command-died", f"{self.command!r} ended with code {code}" + (f": {said}" if said else ""))
         try:
             made = json.loads(line)
