@@ -6,7 +6,8 @@ import importlib
 import sys
 
 WORDS = {
-    word: f"benchmarks.{word}" for word in ("accuracy", "speed", "csv", "startup", "memory", "scale", "parity", "large")
+    word: f"benchmarks.{word}"
+    for word in ("accuracy", "speed", "csv", "startup", "memory", "scale", "parity", "large", "diagnosis")
 }
 
 

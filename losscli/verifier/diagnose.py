@@ -216,9 +216,10 @@ def _fits(
         return
     cost = (_THING if name else 0) + (_THING if unread else 0)
     pure, named = not (name or unread), False
+    # An allowance is four roundings or more; numbers that are all alike are all off by the same one.
     for word, scale in {"": 1.0, **scales}.items():
         residual = _norm(g - scale * h) / size
-        if residual <= 2.0 * max(left, EXACT):
+        if residual <= max(2.0 * left, 2.0 * EXACT, seen.limit / 4.0):
             named = True
             words = " and ".join(filter(None, (name, word))) + unread
             yield _Fit(words, scale, residual, cost + (_NAMED if word else 0), scale * h, pure, apart)
@@ -235,11 +236,7 @@ def _unread(seen: _Claim) -> str:
 
 def _is_right(fit: _Fit) -> bool:
     """Whether a fit says that nothing is wrong: that has been refuted before anyone asked."""
-    return (
-        fit.cost == 0
-        or fit.name.startswith(_LOST)
-        or (fit.pure and abs(fit.scale - 1.0) <= 2.0 * max(fit.residual, EXACT))
-    )
+    return fit.cost == 0 or fit.name.startswith(_LOST)
 
 
 def _said(found: list[_Fit]) -> tuple[Explanation, ...]:

@@ -55,7 +55,7 @@ def hypotheses_of(
     scene = Scene(bound, plan, whole or plan, name, reduction, order)
     if scene.sample and (scene.together or scene.slopes.totals):
         return {}
-    families = (
+    families: tuple[Callable[[Scene], Found], ...] = (
         _options,
         class_mistakes.of_labels,
         class_mistakes.of_classes,
@@ -70,6 +70,8 @@ def hypotheses_of(
         _dialects,
         other_losses,
     )
+    if not scene.slopes.table.weighing.kept:
+        families = (_options,)
     made: dict[str, Callable[[], Array]] = {}
     with np.errstate(all="ignore"):
         for family in families:
@@ -347,4 +349,4 @@ def _measured(plan: Plan) -> tuple[int, float]:
 
 def places_of(scene: Scene) -> Mapping[str, BoolArray]:
     """Sets of entries that have a name, in the shape of the hypotheses."""
-    return dict(mistakes.places(scene))
+    return dict(mistakes.places(scene)) if scene.slopes.table.weighing.kept else {}
