@@ -17,14 +17,13 @@ from losscli.verifier.probes import excluded
 Order = NDArray[np.intp]
 Kind = Literal["entries", "whole", "many"]
 
-REPEATS = 2  # directions: two errors that hide each other along one of them do not along the other
 MANY = 16  # wrong parts from which on it is asked whether all of their entries are wrong
 TOO_MANY = 512
 ASKED = 16  # entries looked at to answer that; one of them may be right by chance
 REPORTED = 8  # entries that stand for very many
 WORK = 1 << 31  # entries moved, by all calls of f together, unless a limit is given
 CALLS = 20_000
-ROUNDS = 4  # searches, each without the errors of those before
+ROUNDS = 4  # searches, each without the errors found before, along a direction of its own: none hides twice
 RUNS = 16  # stretches whose ends are looked for
 FEW = 4  # entries looked for where there are too many
 
@@ -89,8 +88,8 @@ def locate(
         hits += found
         if kind == "many":
             return search.answer(hits, "scattered", complete=False)
-        left = not found or search.still_wrong()
-        if not found or not left:
+        left = search.still_wrong() or not hits
+        if not left or search.spent:
             break
     flat = np.array([np.ravel_multi_index(hit.index, claim.shape) for hit in hits], np.intp)
     return search.answer(hits, pattern_of(claim.shape, flat), complete=not left)
@@ -98,15 +97,15 @@ def locate(
 
 @dataclass(frozen=True)
 class _Part:
-    """Entries [start, stop) of an order, and their share in the residual along each direction."""
+    """Entries [start, stop) of an order, and their share in the residual along the direction of a search."""
 
     start: int
     stop: int
-    residuals: tuple[Directional, ...]
+    residual: Directional
 
     @property
     def wrong(self) -> bool:
-        return any(map(excluded, self.residuals))
+        return excluded(self.residual)
 
     @property
     def size(self) -> int:
@@ -122,18 +121,18 @@ class _Search:
     rng: np.random.Generator
     budget: int
     quick: Quick = field(init=False)
-    tries: tuple[Array, ...] = field(init=False)
+    v: Array = field(init=False)
 
     def __post_init__(self) -> None:
         self._draw()
-        self.quick = self.lines.ladder(self.tries[0])
+        self.quick = self.lines.ladder(self.v)
 
     @property
     def spent(self) -> bool:
         return self.lines.evaluations >= self.budget
 
     def still_wrong(self) -> bool:
-        """Whether fresh directions find the claim, as far as it was put right, still wrong."""
+        """Whether a fresh direction finds the claim, as far as it was put right, still wrong."""
         self._draw()
         return self._part(np.arange(self.claim.size), 0, self.claim.size).wrong
 
@@ -207,7 +206,7 @@ class _Search:
     def _followed(self, order: Order, part: _Part) -> _Part:
         """One wrong entry of a part: in the half with more of the residual each time."""
         while part.size > 1 and (halves := self._halves(order, part)):
-            part = max(halves, key=lambda half: sum(abs(one.value) for one in half.residuals))
+            part = max(halves, key=lambda half: abs(half.residual.value))
         return part
 
     def _halves(self, order: Order, part: _Part) -> list[_Part]:
@@ -216,10 +215,8 @@ class _Search:
             return [part]
         middle = (part.start + part.stop) // 2
         left = self._part(order, part.start, middle)
-        rest = [
-            Directional(a.value - b.value, a.bar + b.bar) for a, b in zip(part.residuals, left.residuals, strict=True)
-        ]
-        right = _Part(middle, part.stop, tuple(rest))
+        whole, one = part.residual, left.residual
+        right = _Part(middle, part.stop, Directional(whole.value - one.value, whole.bar + one.bar))
         if not left.wrong and not right.wrong:
             # The bars have added up to more than the error.
             right = self._part(order, middle, part.stop)
@@ -260,22 +257,18 @@ class _Search:
         return part.start if first else part.stop
 
     def _part(self, order: Order, start: int, stop: int) -> _Part:
-        at = np.unravel_index(order[start:stop], self.claim.shape)
-        made = []
-        for direction in self.tries:
-            v = np.zeros_like(direction)
-            v[at] = direction[at]
-            s, parts = self.quick.slope(v), self.claim[at] * direction[at]
-            made.append(Directional(float(parts.sum()) - s.value, s.bar + SUM * float(np.abs(parts).sum())))
-        return _Part(start, stop, tuple(made))
+        at = order[start:stop]
+        moved = self.v.reshape(-1)[at]
+        v = np.zeros(self.claim.size)
+        v[at] = moved
+        s, parts = self.quick.slope(v.reshape(self.claim.shape)), self.claim.reshape(-1)[at] * moved
+        bar = s.bar + SUM * float(np.abs(parts).sum())
+        return _Part(start, stop, Directional(float(parts.sum()) - s.value, bar))
 
     def _draw(self) -> None:
-        """Directions of random signs and sizes between a half and one and a half."""
+        """A direction of random signs and sizes between a half and one and a half."""
         shape = self.claim.shape
-        self.tries = tuple(
-            self.rng.choice([-1.0, 1.0], shape) * self.rng.uniform(0.5, 1.5, shape) * self.lines.weights
-            for _ in range(REPEATS)
-        )
+        self.v = self.rng.choice([-1.0, 1.0], shape) * self.rng.uniform(0.5, 1.5, shape) * self.lines.weights
 
 
 def _joined(order: Order, parts: Sequence[_Part]) -> Order:

@@ -19,6 +19,7 @@ from losscli.verifier.verdict import BLUNT, RESOLUTION, Overall
 
 PROBES = 8
 CONFIDENCE = 0.999
+SURE = 2  # directions that must exclude a claim
 # By what steps are multiplied for a second look along a direction that fails. Sums have kinks by the thousand: where
 # these lie closer together than the first steps reach, differences see a smooth function that has other slopes.
 FINE = 2.0**-16
@@ -76,16 +77,17 @@ def probe(
         return _nonfinite(lines, claim, confidence, seed)
     draw = _directions(lines, seed)
     seen: list[Directional] = []
-    for _ in range(count if lines.x.size else 0):
-        # Two that stand are enough.
-        seen.append(_residual(lines, claim, next(draw), sure=sum(map(excluded, seen)) > 1))
-    wrong = sum(map(excluded, seen))
+    wrong = 0
+    # A claim that two directions exclude is wrong: half of the probes tell well enough by how much.
+    while len(seen) < (count if wrong < SURE else count // 2) and lines.x.size:
+        seen.append(_residual(lines, claim, next(draw), sure=wrong >= SURE))
+        wrong += excluded(seen[-1])
     usable = [one for one in seen if math.isfinite(one.bar)]
-    bound = _bound(lines, usable, confidence) if 2 * len(usable) > count else math.inf
+    bound = _bound(lines, usable, confidence) if 2 * len(usable) > len(seen) else math.inf
     norm = float(np.linalg.norm(claim * (lines.weights / lines.unit)))
     verdict, reason = _verdict(lines, seen, norm, bound)
     if wrong:
-        confirmed = wrong > 1 or any(excluded(_residual(lines, claim, next(draw))) for _ in range(count))
+        confirmed = wrong >= SURE or any(excluded(_residual(lines, claim, next(draw))) for _ in range(count))
         verdict, reason = ("fail", "") if confirmed else ("inconclusive", Reason.METHODS_DISAGREE.word)
     return Certificate(
         verdict,
