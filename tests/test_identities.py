@@ -125,6 +125,14 @@ def test_weights_labels_and_ignored_rows_are_allowed_for() -> None:
     assert wrong == {"taylor": False, "path integral": True, "identities": False}
 
 
+def test_what_holds_of_scores_is_not_asked_of_a_linear_head() -> None:
+    loss = losscli.get("ce").linear
+    data = draw(loss.reads, np.random.default_rng(0), scale=8.0)
+    for wrt in loss.reads.differentiable:
+        names = {identity.name for identity in identities_of(loss.bind(), plan_of(loss.bind(), data), wrt)}
+        assert not names & {"|g|₁ ≤ 2w", "monotone"}
+
+
 def test_a_loss_with_no_identity_has_nothing_to_say() -> None:
     data = draw(losscli.get("dice").reads, np.random.default_rng(0))
     bound = losscli.get("dice").bind()

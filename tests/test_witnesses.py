@@ -159,6 +159,21 @@ def test_the_bounds_of_the_domain_are_kept(witness: Callable[..., Witnessed]) ->
     assert (direction(x, low=0.0, high=1.0)[3:] == 0.0).all()
 
 
+@BOTH
+def test_edges_of_the_domain_are_no_fault(witness: Callable[..., Witnessed]) -> None:
+    x = np.array([[0.0, 1.0 - 1e-12, 1e-12], [1.0, 0.0, 0.5]])
+
+    def claim(p: Array) -> Array:
+        with np.errstate(all="ignore"):
+            return np.log(p) + 1.0
+
+    def f(p: Array) -> Array:
+        return np.where(p > 0.0, p * np.log(np.maximum(p, 1e-300)), 0.0).sum(axis=1)
+
+    assert witness(f, x, claim, low=0.0, high=1.0).units == (True, True)
+    assert witness(f, x, lambda p: np.where(p == 0.0, np.nan, claim(p)), low=0.0, high=1.0).agree is False
+
+
 @pytest.mark.parametrize("name", ["square", "fourth power", "waves", "linear"])
 def test_the_complex_step_agrees_and_catches(name: str) -> None:
     f, gradient = SMOOTH[name]

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from losscli.inputs import Array
-from losscli.loss import Batch, Pooled, Rows
+from losscli.loss import Batch, Pooled, Rows, get
 from losscli.verifier.allowance import FORMATS, Slopes, spread
 from losscli.verifier.heads import allowed, values_allowed
 from losscli.verifier.objective import Objective
@@ -38,9 +38,9 @@ class Field:
 
     @property
     def first(self) -> bool:
-        """Whether it is the loss's first input, given as it is by default."""
-        signature = self.objective.plan.signature
-        return self.name == signature.names[0] and self.objective.plan.link == signature.default_link
+        """Whether it is the loss's own first input, not a linear head's, given as it is by default."""
+        reads = get(self.objective.bound.loss.name).reads
+        return self.name == reads.names[0] and self.objective.plan.link == reads.default_link
 
     @property
     def free(self) -> bool:
