@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import importlib.util
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from losscli.errors import UsageError
 from losscli.evaluate import evaluate, plan_of
-from losscli.inputs import Array
 from losscli.loss import Bound, Pooled
 from losscli.plan import How, Plan
 from losscli.results import Wants
 from losscli.verifier.explain import explained
+from losscli.verifier.holding import HOLDING, claimed
 from losscli.verifier.ledger import Check, Ledger
 from losscli.verifier.objective import Objective
 from losscli.verifier.oracle import Oracle
-from losscli.verifier.points import KINDS, cases
+from losscli.verifier.points import KINDS, Case, cases
 from losscli.verifier.testimony import statements
 from losscli.verifier.whole import LARGEST, certify
 
@@ -28,6 +30,8 @@ from losscli.verifier.whole import LARGEST, certify
 _ROWS, _COLUMNS = 64, 64
 # Kinds of points that are not chosen to be hard: planted faults must show there, and witnesses are heard.
 _PLAIN = ("random", "data")
+# Kinds of points that tell nothing of second derivatives that others do not.
+_SLOPES = ("upstreams", "containment")
 
 
 def gradcheck(
@@ -60,24 +64,41 @@ def gradcheck(
         if not plain or any(given is not None for given in (how.class_weight, sample_weight, mask)):
             message = "the built-in points choose their own labels and weights"
             raise UsageError("option-without-data", message, hint="give data to check a gradient with these options")
-        todo = [(case.kind, plan_of(bound, case.data, case.how)) for case in cases(bound, link, seed, kinds)]
+        todo = [_task(bound, case) for case in cases(bound, link, seed, kinds)]
     else:
         whole = plan_of(bound, data, how, sample_weight, mask)
-        todo = [("data", _thinned(whole))]
+        todo = [_Task("data", bound, _thinned(whole), "data")]
     names = [wrt] if wrt else reads.differentiable
-    curved = _curved(bound, todo[0][1], names) if hess else []
-    for kind, made in todo:
+    curved = _curved(bound, todo[0].plan, names) if hess and todo else []
+    for task in todo:
         for name in names:
-            _look(ledger, bound, made, kind, name)
-    _testify(ledger, bound, todo, names, seed)
+            _look(ledger, task, name)
+    _testify(ledger, todo, names, seed)
     if data is not None:
         for name in names:
             _certify(ledger, bound, whole, name, seed)
     if not ledger.failures:
-        for kind, made in todo:
-            for name in curved:
-                _look(ledger, bound, made, kind, name, order=2)
-    return explained(ledger.check(bound.loss.name, bound.params, seed, command), bound)
+        for task in todo:
+            for name in curved if task.kind not in _SLOPES else ():
+                _look(ledger, task, name, order=2)
+    check = ledger.check(bound.loss.name, bound.params, seed, command)
+    suspect = [task.bound for task in todo if check.wrong is not None and task.plan is check.wrong.case]
+    return explained(check, suspect[0] if suspect else bound)
+
+
+@dataclass(frozen=True)
+class _Task:
+    """Data to look at, under the name that the report gives them."""
+
+    kind: str
+    bound: Bound
+    plan: Plan
+    label: str
+
+
+def _task(bound: Bound, case: Case) -> _Task:
+    made = plan_of(bound, case.data, case.how, case.sample_weight, case.mask)
+    return _Task(case.kind, case.bound or bound, made, f"{case.kind} {case.label}".rstrip())
 
 
 def _thinned(made: Plan) -> Plan:
@@ -98,7 +119,7 @@ def _certify(ledger: Ledger, bound: Bound, made: Plan, name: str, seed: int) -> 
     rows = 1 if made.groups is not None else made.rows
     if not objective.table.weighing.kept or (rows <= _ROWS and width <= _COLUMNS):
         return
-    claim, dropped = _claim(objective, 1)
+    claim, dropped = claimed(objective)
     if not ledger.failures:
         ledger.stray("data", name, dropped)
     ledger.certify("data", name, claim, *certify(objective, claim, seed), made)
@@ -118,15 +139,22 @@ def _curved(bound: Bound, made: Plan, names: Sequence[str]) -> list[str]:
     return found
 
 
-def _look(ledger: Ledger, bound: Bound, made: Plan, kind: str, name: str, order: int = 1) -> None:
+def _look(ledger: Ledger, task: _Task, name: str, order: int = 1) -> None:
     """One case with respect to one input: claims, slopes, verdicts, witnesses, planted faults."""
-    objective = Objective.of(bound, made, name)
-    if not objective.table.weighing.kept:
-        return
-    claim, dropped = _claim(objective, order)
-    label, what = (kind, "gradient") if order == 1 else (f"hessian {kind}", "Hessian")
+    objective = Objective.of(task.bound, task.plan, name)
+    label, what = (task.label, "gradient") if order == 1 else (f"hessian {task.label}", "Hessian")
+    claim, dropped = claimed(objective, order)
     ledger.stray(label, name, dropped)
-    domain = made.signature.domain(name, made.link)
+    if not objective.table.weighing.kept:
+        # Of nothing but ignored rows no slope can be looked at, and this is said.
+        ledger.by_kind.setdefault(label, Counter())
+        return
+    if task.kind in HOLDING:
+        for held in HOLDING[task.kind](objective, claim):
+            ledger.hold(label, name, held)
+    if task.kind == "containment":
+        return
+    domain = task.plan.signature.domain(name, task.plan.link)
     # A planted fault in the largest entry must be seen: its column is among those looked at.
     largest = np.unravel_index(int(np.argmax(np.abs(claim))), claim.shape)
     columns = objective.columns(_COLUMNS, tuple(int(i) for i in largest))
@@ -134,39 +162,23 @@ def _look(ledger: Ledger, bound: Bound, made: Plan, kind: str, name: str, order:
         label,
         name,
         claim,
-        columns if order == 1 else map(objective.curved, columns),
+        map(partial(objective.sloped, edges=task.kind == "probabilities") if order == 1 else objective.curved, columns),
         witness=Formula.of(objective, order),
         low=domain.low,
         high=domain.high,
-        plant=kind in _PLAIN,
+        plant=task.kind in _PLAIN,
         what=what,
-        case=made,
+        case=task.plan,
     )
 
 
-def _testify(ledger: Ledger, bound: Bound, todo: Sequence[tuple[str, Plan]], names: Sequence[str], seed: int) -> None:
+def _testify(ledger: Ledger, todo: Sequence[_Task], names: Sequence[str], seed: int) -> None:
     """Witnesses of a claim as a whole, on the first data drawn at random, or on those given."""
-    for made in [made for kind, made in todo if kind in _PLAIN][:1]:
-        for objective in [Objective.of(bound, made, name) for name in names]:
+    for task in [task for task in todo if task.kind in _PLAIN][:1]:
+        for objective in [Objective.of(task.bound, task.plan, name) for name in names]:
             if objective.table.weighing.kept:
-                for said in statements(objective, _claim(objective, 1)[0], seed):
+                for said in statements(objective, claimed(objective)[0], seed):
                     ledger.jury.hear(said)
-
-
-def _claim(objective: Objective, order: int) -> tuple[Array, Array]:
-    """The slopes of the summed loss, as the library gives them, for the rows that count and for those that do not."""
-    made, name = objective.plan, objective.name
-    wants = Wants(grad=name) if order == 1 else Wants(hess=name)
-    result = evaluate(objective.bound, made, reduction="sum", wants=wants)
-    claimed = result.gradient if order == 1 else result.hessian
-    assert claimed is not None
-    whole = made.columns[name].laid_out(claimed)
-    if objective.shared:
-        return whole, np.empty(0)
-    view = whole[made.at(0, made.rows)]
-    rows = view.reshape(objective.table.weighing.rows, *objective.x.shape[1:])
-    keep = objective.table.weighing.keep
-    return (rows, rows[:0]) if keep is None else (rows[keep], np.delete(rows, keep, axis=0))
 
 
 @dataclass(frozen=True)

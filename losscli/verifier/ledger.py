@@ -66,6 +66,16 @@ class Found:
 
 
 @dataclass(frozen=True)
+class Held:
+    """A claim that other claims determine: what it must be, give or take rounding, and why; arrays of one shape."""
+
+    claim: Array
+    expected: Array
+    allowance: Array
+    why: str
+
+
+@dataclass(frozen=True)
 class Wrong:
     """A claim with failures, and the slopes that were found in its place: what a diagnosis begins with.
 
@@ -163,6 +173,18 @@ class Ledger:
             self._count(kind, Counter({Verdict.FAIL: 1}))
             entry = Entry(kind, name, index, float(dropped[index]), 0.0, 0.0, Verdict.FAIL, "ignored row")
             self.entries.append(entry)
+
+    def hold(self, kind: str, name: str, held: Held) -> None:
+        """A claim beside what it must be: equal, or within what rounding explains. One that is NaN is never right."""
+        with np.errstate(all="ignore"):
+            near = np.abs(held.claim - held.expected) <= held.allowance
+        wrong = ~(near | (held.claim == held.expected))
+        lost = int(wrong.sum())
+        self._count(kind, Counter({Verdict.PASS: wrong.size - lost, Verdict.FAIL: lost}))
+        for at in np.argwhere(wrong)[:_WORST]:
+            index = tuple(int(i) for i in at)
+            claim, expected, bar = (float(array[index]) for array in (held.claim, held.expected, held.allowance))
+            self.entries.append(Entry(kind, name, index, claim, expected, bar, Verdict.FAIL, held.why))
 
     def certify(
         self, kind: str, name: str, claim: Array, certificate: Certificate, located: Located | None, case: Any = None

@@ -42,6 +42,13 @@ class Column:
     moot: BoolArray | None = None
 
 
+def _on_kinks(column: Column) -> BoolArray:
+    every = np.full(column.x.shape, np.inf)
+    return declared_reach(column.piece, column.x, np.ones_like(every), -every, every).on
+
+
+# Nearer to a bound than this, a probability leaves steps with few digits or none.
+_BESIDE = 2.0**-20
 # Entries of an input of a batch in which all rows meet: each takes the loss of the whole batch, some forty times.
 _MET = 4
 
@@ -140,9 +147,18 @@ class Objective:
         # Entries that meet in one loss move one at a time.
         f = one_by_one if self.shared or isinstance(self._kernel(), Pooled) else at_once
         # On a kink the slope may jump: there is no curvature that a claim could be held against.
-        every = np.full(column.x.shape, np.inf)
-        on = declared_reach(column.piece, column.x, np.ones_like(every), -every, every).on
-        return replace(column, f=f, noise=0.0, moot=on)
+        return replace(column, f=f, noise=0.0, moot=_on_kinks(column))
+
+    def sloped(self, column: Column, *, edges: bool = False) -> Column:
+        """A column that expects no slope where the loss jumps; with ``edges`` none beside a bound of the domain either.
+
+        There a step is too short to tell anything, and the slope may be infinite.
+        """
+        kinks, domain = self.bound.loss.kinks, self.plan.signature.domain(self.name, self.plan.link)
+        moot = _on_kinks(column) if kinks is not None and kinks.jump else np.zeros(column.x.shape, np.bool_)
+        if edges:
+            moot |= np.minimum(column.x - domain.low, domain.high - column.x) < _BESIDE
+        return replace(column, moot=moot)
 
     def pieces(self, x: Array) -> Labels:
         """The label of each row's smooth piece with the input replaced."""
