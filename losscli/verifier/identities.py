@@ -21,6 +21,7 @@ from losscli.plan import Plan
 from losscli.results import Wants
 from losscli.verifier.field import Field
 from losscli.verifier.objective import Objective
+from losscli.verifier.verdict import RESOLUTION
 from losscli.verifier.witnesses import UNIT, Witnessed, witnessed
 
 Params = Mapping[str, Any]
@@ -144,7 +145,9 @@ def _homogeneous(field: Field) -> Iterator[Identity]:
 
 
 def _same(a: Array, b: Array, allowance: Array) -> bool:
-    return bool((np.abs(a - b) <= allowance).all())
+    # Behind a blunt allowance everything is the same.
+    sharp = (np.abs(a - b) <= allowance) & (allowance <= RESOLUTION * np.abs(b))
+    return bool((sharp | (a == b)).all())
 
 
 def _bounded(field: Field) -> Iterator[Identity]:
