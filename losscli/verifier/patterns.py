@@ -12,7 +12,7 @@ Flat = NDArray[np.intp]
 
 def pattern_of(shape: tuple[int, ...], flat: Flat) -> str:
     """Name the pattern of the entries at flat indices of an array of a shape; empty for no entries."""
-    flat = np.unique(flat)
+    flat = _distinct(flat)
     size, width = int(np.prod(shape)), int(np.prod(shape[1:]))
     if flat.size == 0:
         return ""
@@ -20,11 +20,11 @@ def pattern_of(shape: tuple[int, ...], flat: Flat) -> str:
         return "one entry"
     if flat.size == size:
         return "everything"
-    rows = np.unique(flat // width)
+    rows = _distinct(flat // width)
     if width > 1 and flat.size == rows.size * width:
         return _run("row", rows, shape[0])
     last = shape[-1]
-    columns = np.unique(flat % last)
+    columns = _distinct(flat % last)
     if len(shape) > 1 and last > 1 and columns.size < last and columns.size < flat.size:
         part = "" if flat.size == columns.size * (size // last) else ", in part"
         if not part or columns.size == 1:
@@ -32,6 +32,11 @@ def pattern_of(shape: tuple[int, ...], flat: Flat) -> str:
     if width > 1 and rows.size == 1:
         return f"row {rows[0]}, in part"
     return _run("entry", flat, size) if flat[-1] - flat[0] + 1 == flat.size else f"scattered over {flat.size} entries"
+
+
+def _distinct(at: Flat) -> Flat:
+    """The indices that occur, in order; np.unique takes a second for a million."""
+    return np.flatnonzero(np.bincount(at))
 
 
 def _run(word: str, at: NDArray[Any], length: int) -> str:
