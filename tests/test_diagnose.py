@@ -19,8 +19,9 @@ from losscli.verifier.claim_report import content, headline
 from losscli.verifier.claims import Claims, verify
 from losscli.verifier.diagnose import diagnose, sentence
 from losscli.verifier.gradcheck import gradcheck
-from losscli.verifier.hypotheses import generic, scales_by_shape
+from losscli.verifier.hypotheses import generic
 from losscli.verifier.points import cases
+from losscli.verifier.scales import scales_by_shape
 
 RNG = np.random.default_rng(11)
 CE = get("ce").bind()
@@ -184,8 +185,6 @@ def test_a_factor_is_no_explanation_of_one_number() -> None:
 
 
 def test_every_loss_can_be_diagnosed(entry: Loss) -> None:
-    if entry.name in ("sinkhorn", "mmd", "energy", "ctc"):
-        pytest.skip("too slow for what it tells")
     bound = entry.bind()
     data = cases(bound, entry.reads.default_link, 3, ["random"])[0].data
     wrt = entry.reads.differentiable[0]

@@ -27,11 +27,10 @@ from losscli.results import Reduction, Wants
 from losscli.sums import Part
 from losscli.verifier.allowance import FORMATS, Precision
 from losscli.verifier.audit import Audit, Suspect, Tally, judged
-from losscli.verifier.diagnose import Explanation, diagnose
-from losscli.verifier.hypotheses import hypotheses_of, places_of, sampled, scales_of
+from losscli.verifier.diagnose import Explanation
+from losscli.verifier.explain import claim_explained
 from losscli.verifier.mutants import MUTANTS
 from losscli.verifier.opinion import Opinion, second_opinion
-from losscli.verifier.scene import Scene
 from losscli.verifier.valued import Valued, judge_value
 from losscli.verifier.verdict import FAIL, INCONCLUSIVE, KINK_FAIL, KINK_OK, PASS, VERDICTS, Overall, overall
 
@@ -40,8 +39,6 @@ _SMALL = 0.01
 # So many different numbers, all of them numbers of a narrower format, are no accident.
 _MANY = 16
 _WORST = 5
-# As many entries of rows that need each other as a moment's work.
-_FEW = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -177,7 +174,7 @@ def verify(
         # Zeros where no row counts say nothing of the loss.
         vacuous = result.kept == 0 and part.verdict == "pass"
         parts.append(replace(part, verdict="not_checked") if vacuous else part)
-        diagnosis = _diagnosed(audit, part, reduction) if part.verdict == "fail" else diagnosis
+        diagnosis = claim_explained(audit, part.tally, reduction) if part.verdict == "fail" else diagnosis
     verdicts = [part.verdict for part in parts] + ([value.verdict] if value is not None else [])
     return Verified(bound, made, reduction, scale, _together(verdicts), value, tuple(parts), seed, command, diagnosis)
 
@@ -295,29 +292,6 @@ def _judged(audit: Audit, engine: Engine) -> Judged:
         audit.precision,
         planted,
         caught,
-    )
-
-
-def _diagnosed(audit: Audit, part: Judged, reduction: Reduction) -> tuple[Explanation, ...]:
-    """What the claim looks like, on a sample of the rows with the worst of them; of few rows, on all."""
-    whole = audit.plan
-    plan = whole if audit.shared or audit.totals else sampled(whole, tuple(s.row for s in part.worst))
-    if whole.rows * math.prod(audit.claim.shape[1:]) > _FEW and plan is whole:
-        return ()
-    seen = replace(audit, plan=plan).beside((0, plan.rows))
-    scene = Scene(audit.bound, plan, whole, audit.name, reduction, audit.order)
-    claim = scene.laid_out(seen.claim, seen.slopes.table)
-    if seen.dropped.size:
-        stray = np.zeros((seen.slopes.table.weighing.rows, *seen.claim.shape[1:]))
-        stray[np.delete(np.arange(len(stray)), seen.keep)] = seen.dropped
-        claim = claim + stray.reshape(claim.shape)
-    return diagnose(
-        claim,
-        scene.laid_out(seen.slopes.value, seen.slopes.table),
-        hypotheses_of(audit.bound, plan, audit.name, reduction, audit.order, whole),
-        scales_of(whole, reduction, audit.bound.params),
-        scene.laid_out(seen.bar, seen.slopes.table),
-        places_of(scene),
     )
 
 

@@ -45,7 +45,7 @@ def of_labels(scene: Scene) -> Found:
             }
         for word, other in moved.items():
             yield word, told(_with_labels, scene, np.where(counted, other, labels), apart=_LABELS)
-    if target.mass is not None:
+    if target.mass is not None and labels is None:
         hard = target.mass.argmax(axis=1)
         yield "the likeliest class for soft labels", told(_with_target, scene, Target(index=hard))
     if scene.plan.how.label_smoothing:

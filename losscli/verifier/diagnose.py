@@ -81,14 +81,16 @@ class _Claim:
     bar: Array
     looked: BoolArray
     partial: bool
+    rows: Ints
 
     @classmethod
-    def of(cls, claim: Array, reference: Array, allowance: Array | float) -> _Claim:
+    def of(cls, claim: Array, reference: Array, allowance: Array | float, rows: Ints | None = None) -> _Claim:
         """The claim where there is a reference and a finite allowance."""
         unknown = np.isnan(reference)
         bar = np.broadcast_to(np.asarray(allowance, dtype=np.float64), claim.shape)
         looked = np.isfinite(reference) & np.isfinite(bar)
-        return cls(claim, reference, bar, looked, bool(unknown.any()))
+        known = np.arange(len(claim) if claim.ndim else 1) if rows is None else rows
+        return cls(claim, reference, bar, looked, bool(unknown.any()), known)
 
     @property
     def fits(self) -> BoolArray:
@@ -128,14 +130,16 @@ def diagnose(
     scales: Mapping[str, float],
     allowance: Array | float = 0.0,
     places: Mapping[str, BoolArray] | None = None,
+    rows: Ints | None = None,
 ) -> tuple[Explanation, ...]:
     """What a wrong claim looks like, the simplest explanations first; empty when nothing fits.
 
     All arrays have one shape; the reference is NaN where nobody has looked, and those entries are left out.
     ``hypotheses`` make wrong gradients, on demand; ``scales`` are factors with a name; ``allowance`` is what rounding
-    may do to an entry; ``places`` are sets of entries with a name.
+    may do to an entry; ``places`` are sets of entries with a name; ``rows`` the numbers of the rows where they are a
+    sample, none of them where it does not hold all that is wrong.
     """
-    seen = _Claim.of(claim, reference, allowance)
+    seen = _Claim.of(claim, reference, allowance, rows)
     if not seen.looked.any():
         return ()
     fits = seen.fits
@@ -231,7 +235,7 @@ def _fits(
 
 def _unread(seen: _Claim) -> str:
     """What is said of entries that are no numbers."""
-    return f"{_LOST} {_where(seen.lost, seen.looked, {})}" if seen.lost.any() else ""
+    return f"{_LOST} {_where(seen.lost, seen, {})}" if seen.lost.any() else ""
 
 
 def _is_right(fit: _Fit) -> bool:
@@ -272,13 +276,13 @@ def _local(seen: _Claim, scales: Mapping[str, float], places: Mapping[str, BoolA
     if not wrong.any() or 2 * np.count_nonzero(best) <= np.count_nonzero(telling):
         return None
     truth, fits = factor * seen.truth, seen.fits
-    how = _how(seen.claim[wrong], truth[wrong])
-    words = f"{_EXCEPT} {_where(wrong, telling, places)}{how}"
+    how = _how(seen.claim[wrong], truth[wrong], seen.limit)
+    words = f"{_EXCEPT} {_where(wrong, seen, places)}{how}"
     residual = _norm((seen.claim - truth)[fits]) / _norm(seen.claim[fits])
     return _Fit(f"{word}, {words}" if word else words, factor, residual, _PLACES, np.empty(0))
 
 
-def _how(claim: Array, truth: Array) -> str:
+def _how(claim: Array, truth: Array, limit: float) -> str:
     """What wrong entries have in common."""
     number = np.isfinite(claim)
     if not number.any():
@@ -290,18 +294,17 @@ def _how(claim: Array, truth: Array) -> str:
     if not truth.any():
         return ", where it is not 0"
     ratio = float((claim * truth).sum() / (truth * truth).sum())
-    if _norm(claim - ratio * truth) > EXACT * _norm(claim):
+    if _norm(claim - ratio * truth) > limit * _norm(claim):
         return ""
-    return (
-        ", where the sign is wrong"
-        if abs(ratio + 1.0) <= EXACT
-        else f", where it is {_number(ratio)} times the true one"
-    )
+    if abs(ratio + 1.0) <= limit:
+        return ", where the sign is wrong"
+    return f", where it is {_number(ratio)} times the true one"
 
 
-def _where(wrong: BoolArray, telling: BoolArray, places: Mapping[str, BoolArray]) -> str:
+def _where(wrong: BoolArray, seen: _Claim, places: Mapping[str, BoolArray]) -> str:
     """Where entries stand: in a place with a name that they fill, a column, some rows, or so many of them."""
     count = np.count_nonzero(wrong)
+    telling = seen.looked & ((seen.truth != 0.0) | (seen.claim != 0.0))
     filled = [
         (int(np.count_nonzero(place & telling)), name)
         for name, place in places.items()
@@ -310,12 +313,15 @@ def _where(wrong: BoolArray, telling: BoolArray, places: Mapping[str, BoolArray]
     if filled and min(filled)[0] < np.count_nonzero(telling):
         return min(filled)[1]
     index = np.argwhere(wrong)
-    if count == 1:
-        return f"in one entry, {tuple(int(i) for i in index[0])}"
     last = np.unique(index[:, -1])
     if index.shape[1] > 1 and len(last) == 1 and len(np.unique(index[:, 0])) > 1:
         return f"in column {int(last[0])}"
-    return _in_rows(np.unique(index[:, 0]), len(wrong), int(count))
+    if not len(seen.rows):
+        return "in some of the rows"
+    index[:, 0] = seen.rows[index[:, 0]]
+    if count == 1:
+        return f"in one entry, {tuple(int(i) for i in index[0])}"
+    return _in_rows(np.unique(index[:, 0]), int(seen.rows[-1]) + 1, int(count))
 
 
 def _in_rows(rows: Ints, length: int, count: int) -> str:

@@ -1,19 +1,27 @@
-"""What a gradient that failed a gradcheck looks like: the diagnosis of a Check."""
+"""What a claim that failed looks like: one that a gradcheck looked at, or one that was dumped."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
 
-from losscli.inputs import Array
+from losscli.inputs import Array, Ints
 from losscli.loss import Bound
 from losscli.plan import Plan
-from losscli.verifier.diagnose import diagnose
-from losscli.verifier.hypotheses import generic, hypotheses_of, other_losses, scales_by_shape, scales_of
+from losscli.results import Reduction
+from losscli.verifier.audit import Audit, Tally
+from losscli.verifier.diagnose import Explanation, diagnose
+from losscli.verifier.hypotheses import generic, hypotheses_of, other_losses, places_of, sampled
 from losscli.verifier.ledger import Check, Wrong
+from losscli.verifier.scales import scales_by_shape, scales_of
 from losscli.verifier.scene import Scene
+from losscli.verifier.verdict import FAIL
+
+# As many entries of rows that need each other as a moment's work.
+_FEW = 1 << 18
 
 
 def explained(check: Check, bound: Bound | None = None, *, foreign: bool = False) -> Check:
@@ -43,3 +51,37 @@ def explained(check: Check, bound: Bound | None = None, *, foreign: bool = False
 def _laid_out(scene: Scene, wrong: Wrong, rows: Array) -> Array:
     # Nobody has looked for the slopes of rows that do not count.
     return scene.laid_out(rows, fill=np.nan if rows is wrong.reference else 0.0)
+
+
+def claim_explained(audit: Audit, tally: Tally, reduction: Reduction) -> tuple[Explanation, ...]:
+    """What a dumped claim looks like, on a sample of the rows with the worst of them; of few rows, on all.
+
+    Nothing is said of very many rows that need each other.
+    """
+    whole = audit.plan
+    plan = whole if audit.shared or audit.totals else sampled(whole, tuple(s.row for s in tally.worst))
+    if whole.rows * math.prod(audit.claim.shape[1:]) > _FEW and plan is whole:
+        return ()
+    seen = replace(audit, plan=plan).beside((0, plan.rows))
+    scene = Scene(audit.bound, plan, whole, audit.name, reduction, audit.order)
+    claim = scene.laid_out(seen.claim, seen.slopes.table)
+    if seen.dropped.size:
+        stray = np.zeros((seen.slopes.table.weighing.rows, *seen.claim.shape[1:]))
+        stray[np.delete(np.arange(len(stray)), seen.keep)] = seen.dropped
+        claim = claim + stray.reshape(claim.shape)
+    return diagnose(
+        claim,
+        scene.laid_out(seen.slopes.value, seen.slopes.table),
+        hypotheses_of(audit.bound, plan, audit.name, reduction, audit.order, whole),
+        scales_of(whole, "sum" if audit.totals else reduction, audit.bound.params),
+        scene.laid_out(seen.bar, seen.slopes.table),
+        places_of(scene),
+        _numbered(plan, int(np.count_nonzero(seen.codes == FAIL) + np.count_nonzero(seen.dropped)), tally),
+    )
+
+
+def _numbered(plan: Plan, wrong: int, tally: Tally) -> Ints | None:
+    """The numbers of a sample's rows, if all that is wrong is among them; None where it is no sample."""
+    if plan.order is None or plan.groups is not None:
+        return None
+    return plan.order if wrong == tally.counts[int(FAIL)] else plan.order[:0]

@@ -22,7 +22,6 @@ from losscli.inputs import Array
 from losscli.loss import Bound, Loss, Parameter, catalogue
 from losscli.plan import Column, Plan
 from losscli.results import Reduction
-from losscli.targets import weigh
 from losscli.verifier import class_mistakes, mistakes
 from losscli.verifier.differences import BoolArray
 from losscli.verifier.scene import Found, Hypothesis, Scene, told
@@ -37,10 +36,10 @@ _WEIGHTS = "other weights than one"
 def sampled(plan: Plan, wanted: tuple[int, ...] = ()) -> Plan:
     """The plan of a sample of the rows, spread evenly, with those that are wanted; of all rows bound together."""
     numbers = math.prod(plan.first.shape[1:])
-    count = max(16, min(_ROWS, _ENTRIES // max(1, numbers)))
+    count = max(8, min(_ROWS, _ENTRIES // max(1, numbers)))
     if plan.groups is not None or plan.rows <= count:
         return plan
-    rows = np.unique([*np.linspace(0, plan.rows - 1, count).astype(int).tolist(), *wanted])
+    rows = np.unique([*np.linspace(0, plan.rows - 1, count).astype(int).tolist(), *wanted[:count]])
     return replace(plan, order=rows, lead=(len(rows), *plan.lead[1:]))
 
 
@@ -72,6 +71,8 @@ def hypotheses_of(
     )
     if not scene.slopes.table.weighing.kept:
         families = (_options,)
+    if bound.loss.name in _SLOW:
+        families = (_arrangements,)
     made: dict[str, Callable[[], Array]] = {}
     with np.errstate(all="ignore"):
         for family in families:
@@ -172,8 +173,9 @@ def _links(scene: Scene) -> Found:
         if link != given:
             yield f"{given} read as {link}", told(_read_as, scene, link)
             yield f"the slope by {link}, not by {given}", told(scene.converted, link)
+    columns = scene.plan.columns
     for other in scene.plan.signature.differentiable:
-        if other != scene.name and scene.plan.columns[other].shape == scene.plan.columns[scene.name].shape:
+        if other != scene.name and other in columns and columns[other].shape == columns[scene.name].shape:
             yield f"the slope by {other}", told(_by, scene, other)
 
 
@@ -276,75 +278,6 @@ def other_losses(scene: Scene) -> Found:
         if given:
             word = f"the {kind} of {name} at its defaults"
             yield word, told(_bound, scene, loss, {})
-
-
-def scales_of(plan: Plan, reduction: Reduction, params: Mapping[str, Any] | None = None) -> Mapping[str, float]:
-    """Factors with a name that a gradient may be wrong by, of the reduced loss over all rows of a plan."""
-    made = _counts(plan, reduction)
-    if plan.classes > 1 or plan.own_axes(plan.signature.names[0]):
-        c = plan.first.shape[-1]
-        made |= {f"a mean over the classes too (C = {c})": 1.0 / c, f"times the number of classes (C = {c})": float(c)}
-        if c > 1:
-            made |= {f"times C/(C - 1) (C = {c})": c / (c - 1.0), f"times (C - 1)/C (C = {c})": (c - 1.0) / c}
-    for name, value in (params or {}).items():
-        if isinstance(value, float) and value not in (0.0, 1.0, -1.0):
-            word = name.replace("_", "-")
-            made |= {f"times {word} ({value:g})": value, f"divided by {word} ({value:g})": 1.0 / value}
-            made |= {f"times {word}² ({value:g})": value**2, f"divided by {word}² ({value:g})": value**-2}
-    made |= {"twice too large": 2.0, "half of what it should be": 0.5}
-    return _signed(made)
-
-
-def scales_by_shape(shape: tuple[int, ...]) -> Mapping[str, float]:
-    """Factors with a name that a gradient of a shape may be wrong by, whatever it is the gradient of."""
-    made = {"twice too large": 2.0, "half of what it should be": 0.5}
-    counts = {"N": shape[0] if shape else 1, "C": shape[-1] if len(shape) > 1 else 1, "size": math.prod(shape)}
-    for name, count in counts.items():
-        if count > 1:
-            made |= {f"sum instead of mean ({name} = {count})": float(count)}
-            made |= {f"mean instead of sum ({name} = {count})": 1.0 / count}
-    return _signed(made)
-
-
-def _signed(made: Mapping[str, float]) -> Mapping[str, float]:
-    both = {"the sign changed": -1.0}
-    for word, scale in made.items():
-        if scale != 1.0:
-            both |= {word: scale, f"{word} and the sign changed": -scale}
-    return both
-
-
-def _counts(plan: Plan, reduction: Reduction) -> dict[str, float]:
-    """The factors between the reductions that programs confuse."""
-    rows = math.prod(plan.lead) if plan.groups is None else len(plan.groups.sizes)
-    if plan.groups is not None:
-        of: dict[str, float] = {f"(groups = {rows})": float(rows), f"(N = {plan.rows})": float(plan.rows)}
-    else:
-        kept, weight = _measured(plan)
-        of = {f"(N = {rows})": float(rows)}
-        if kept not in (0, rows):
-            of[f"(kept = {kept} of N = {rows})"] = float(kept)
-        if weight not in (0.0, rows, kept):
-            of[f"(Σw = {weight:.8g})"] = weight
-        if plan.lead[1:]:
-            of[f"(batch = {plan.lead[0]})"] = float(plan.lead[0])
-    if reduction != "mean":
-        return {f"mean instead of sum {word}": 1.0 / by for word, by in of.items() if by != 1.0}
-    own = next(iter(of.values())) if plan.groups is not None else _measured(plan)[1]
-    if own <= 0.0:
-        return {}
-    mine = next((word for word, by in of.items() if by == own), "")
-    made = {f"sum instead of mean {mine}": own, f"divided by N twice {mine}": 1.0 / own}
-    for word, by in of.items():
-        if by != own:
-            made |= {f"a mean over the wrong number {word}": own / by, f"divided by {word[1:-1]} too": 1.0 / by}
-    return made
-
-
-def _measured(plan: Plan) -> tuple[int, float]:
-    """How many rows count, and the sum of their weights."""
-    found = [weigh(plan, *span) for span in plan.spans()]
-    return sum(one.kept for one in found), math.fsum(one.total for one in found)
 
 
 def places_of(scene: Scene) -> Mapping[str, BoolArray]:
