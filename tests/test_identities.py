@@ -133,6 +133,14 @@ def test_what_holds_of_scores_is_not_asked_of_a_linear_head() -> None:
         assert not names & {"|g|₁ ≤ 2w", "monotone"}
 
 
+@pytest.mark.parametrize("name", ["asymmetric", "multilabel-soft-margin"])
+def test_saturated_scores_are_not_taken_for_an_invariance(name: str) -> None:
+    bound = losscli.get(name).bind()
+    data = draw(bound.loss.reads, np.random.default_rng(23), scale=1e4)
+    identities = {identity.name for identity in identities_of(bound, plan_of(bound, data), "logits")}
+    assert not identities & {"rows sum to 0", "x·g = 0"}
+
+
 def test_a_loss_with_no_identity_has_nothing_to_say() -> None:
     data = draw(losscli.get("dice").reads, np.random.default_rng(0))
     bound = losscli.get("dice").bind()

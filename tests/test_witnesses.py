@@ -146,6 +146,17 @@ def test_a_jump_is_not_taken_for_a_slope() -> None:
     assert taylor(lambda z: (z > 0.0).sum(axis=1) * 1.0, np.zeros((2, 2)), np.zeros_like).agree is not True
 
 
+@pytest.mark.parametrize("steepness", [1e2, 1e4, 1e6, 1e8])
+def test_a_step_too_steep_to_be_seen_is_no_fault(steepness: float) -> None:
+    x, v = np.array([-0.3, 0.2, -0.7]), np.ones(3)
+
+    def step(z: Array) -> Array:
+        return np.tanh(steepness * z)
+
+    assert path_integral(step, x, lambda z: steepness * (1.0 - step(z) ** 2), v=v).wrong == ()
+    assert path_integral(np.sign, x, np.zeros_like, v=v).units == (None, True, None)
+
+
 @BOTH
 def test_the_bounds_of_the_domain_are_kept(witness: Callable[..., Witnessed]) -> None:
     x = np.array([1e-3, 0.2, 0.9, 1.0, 0.0])
