@@ -505,6 +505,31 @@ BOXES = {
     "torchvision.ops.distance_box_iou_loss(prediction, target)": diou,
     "torchvision.ops.complete_box_iou_loss(prediction, target)": ciou,
 }
+
+
+def ctc(d: Draws) -> Case:
+    """Rows of two to five frames more than they have labels; 0 is the blank."""
+    count = d.rng.integers(0, 4, d.rows)
+    frames = 2 * int(count.max()) + int(d.rng.integers(1, 4))
+    labels = np.where(
+        np.arange(max(1, count.max())) < count[:, None], d.rng.integers(1, 5, (d.rows, max(1, count.max()))), -1
+    )
+    lengths = np.minimum(frames, 2 * count + d.rng.integers(1, 4, d.rows))
+
+    def run(logits: torch.Tensor, reduction: str, **_: Any) -> torch.Tensor:
+        scores = FN.log_softmax(logits, dim=-1).transpose(0, 1)
+        given = torch.tensor(np.maximum(labels, 1)), torch.tensor(lengths), torch.tensor(count)
+        return FN.ctc_loss(scores, *given, blank=0, reduction=reduction)
+
+    return Case(
+        "F.ctc_loss(log_softmax(logits, -1).transpose(0, 1), labels, lengths, label_lengths, blank=0)",
+        {"logits": d.real(d.rows, frames, 5), "labels": labels, "lengths": lengths},
+        run,
+        {"blank": 0},
+        hess=False,
+    )
+
+
 CASES: tuple[tuple[str, Callable[[Draws], Case]], ...] = (
     ("mse", elements(FN.mse_loss, "F.mse_loss(prediction, target, weight=weight)", weight=True)),
     ("mae", elements(FN.l1_loss, "F.l1_loss(prediction, target, weight=weight)", weight=True)),
@@ -543,4 +568,5 @@ CASES: tuple[tuple[str, Callable[[Draws], Case]], ...] = (
     ("triplet", triplet),
     ("focal", focal),
     *zip(("iou", "giou", "diou", "ciou"), map(boxes, BOXES), strict=True),
+    ("ctc", ctc),
 )

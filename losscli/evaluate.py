@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from losscli.blocks import Measure, Outputs, Work, folded
+from losscli.dialects import averaged
 from losscli.engines import Engine, serial
 from losscli.errors import DataError, Place, UsageError
 from losscli.files.source import Source
@@ -61,6 +62,8 @@ def evaluate(
     made = sources if isinstance(sources, Plan) else plan_of(bound, sources, how, sample_weight, mask)
     _check_wants(bound, made, wants)
     reduction = reduction or bound.loss.reads.reduction
+    if reduction == "mean":
+        bound = replace(bound, loss=averaged(bound.loss))
     weight = denominator(bound, made, engine)
     empty = empty or (bound.loss.dialect.empty if bound.loss.dialect else "error")
     outputs = _outputs(made, wants, reduction, allocate)

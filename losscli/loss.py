@@ -166,8 +166,9 @@ class Dialect:
     with no slope outside, ``kernel`` arithmetic of its own in the same variables, ``folds`` its own ways to these, by
     link, ``hessian(curve, slope)`` what it puts in the place of a row's diagonal Hessian. ``mean`` is what its mean
     divides by: the weights in force, the rows that count, all rows, the first axis, or the entries of the rows that
-    count; ``soft_mean`` the same for soft labels. ``empty`` is its mean of no rows, ``ignore_index`` the label that it
-    ignores unless told otherwise. ``peer`` is filled in where the loss is taken.
+    count; ``soft_mean`` the same for soft labels; ``averaged(*variables)`` what each row is multiplied by before a mean
+    is taken, and before no sum. ``empty`` is its mean of no rows, ``ignore_index`` the label that it ignores unless
+    told otherwise. ``peer`` is filled in where the loss is taken.
     """
 
     call: str
@@ -181,6 +182,7 @@ class Dialect:
     hessian: Callable[[Array, Array], Array] | None = None
     mean: Denominator = "weights"
     soft_mean: Denominator | None = None
+    averaged: Callable[..., Array] | None = None
     empty: Literal["error", "nan", "zero"] = "error"
     ignore_index: int | None = None
     peer: str = ""

@@ -3,6 +3,6 @@
 One module per library, with a table from the names of losses to a Dialect.
 """
 
-from losscli.dialects.core import PEERS, dialects_of, like
+from losscli.dialects.core import PEERS, averaged, dialects_of, like
 
-__all__ = ["PEERS", "dialects_of", "like"]
+__all__ = ["PEERS", "averaged", "dialects_of", "like"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -37,25 +38,34 @@ def like(loss: Loss, peer: str) -> Loss:
     if dialect.link:
         links = {dialect.link: links[dialect.link], **links}
     params = tuple(replace(one, default=dialect.params.get(one.name, one.default)) for one in loss.params)
-    kernel = _factored(dialect.kernel or loss.kernel, dialect)
+    kernel = dialect.kernel or loss.kernel
+    if dialect.factor != 1.0:
+        kernel = _times(kernel, lambda *_: np.array([dialect.factor]))
     return replace(
         loss, reads=replace(loss.reads, links=links), params=params, kernel=kernel, dialect=replace(dialect, peer=peer)
     )
 
 
-def _factored(kernel: Any, dialect: Dialect) -> Any:
-    """The kernel with its value and slopes times the library's factor."""
-    factor = dialect.factor
-    if factor == 1.0:
-        return kernel
+def averaged(loss: Loss) -> Loss:
+    """The loss as its dialect takes the mean of: rows that count by themselves are multiplied first."""
+    if loss.dialect is None or loss.dialect.averaged is None:
+        return loss
+    return replace(loss, kernel=_times(loss.kernel, loss.dialect.averaged))
 
-    def scaled(slope: Slope) -> Slope:
-        return tuple(factor * one for one in slope) if isinstance(slope, tuple) else factor * slope
+
+def _times(kernel: Any, factor_of: Callable[..., Array]) -> Any:
+    """The kernel with its value and slopes times a factor, one number or one per row."""
 
     def made(*variables: Any, **params: Any) -> Rows | Batch:
-        plain = kernel(*variables, **params)
+        plain, factor = kernel(*variables, **params), factor_of(*variables)
         assert not isinstance(plain, Pooled)
         hess = plain.hess
+
+        def scaled(slope: Slope) -> Slope:
+            if isinstance(slope, tuple):
+                return tuple(factor.reshape(factor.shape + (1,) * (one.ndim - 1)) * one for one in slope)
+            return factor.reshape(factor.shape + (1,) * (slope.ndim - 1)) * slope
+
         return replace(
             plain,
             value=factor * plain.value,

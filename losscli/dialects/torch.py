@@ -48,6 +48,11 @@ DIALECTS: Mapping[str, Dialect] = {
         kernel=kernels.cosine_embedding,
         folds={"values": kernels.angle},
     ),
+    "ctc": Dialect(
+        f"{_F}.ctc_loss(log_softmax(logits, -1).transpose(0, 1), labels, lengths, label_lengths, blank=blank)",
+        "the mean is of each row's loss over its number of labels, at least 1",
+        averaged=kernels.per_label,
+    ),
     "diou": Dialect(
         'torchvision.ops.distance_box_iou_loss(prediction, target, reduction="mean", eps=1e-7)',
         "1e-7 is added below both fractions, whatever the unit of the boxes",

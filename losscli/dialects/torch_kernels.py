@@ -11,7 +11,8 @@ import numpy as np
 
 from losscli.families.binary import binary_probs
 from losscli.families.embedding import Turn
-from losscli.inputs import Array, Fold, Partials
+from losscli.families.sequence import Frames
+from losscli.inputs import Array, Fold, Ints, Partials
 from losscli.loss import Rows, get
 from losscli.losses.rates import negative_binomial as exact
 from losscli.stable import norm, others, over, row_sums, times
@@ -209,3 +210,8 @@ def margin_ranking(lead: Array, *, margin: float) -> Rows:
         grad=lambda: -(lead <= margin).astype(np.float64),
         hess=lambda: np.zeros_like(lead),
     )
+
+
+def per_label(_: Frames, labels: Ints) -> Array:
+    """One over the number of a row's labels, at least 1, (N,)."""
+    return 1.0 / np.maximum(1.0, np.count_nonzero(labels >= 0, axis=1))
