@@ -153,7 +153,7 @@ class _Search:
         width = int(np.prod(self.claim.shape[1:]))
         near = (0, 1, width, width + 1) if width > 1 else (0, 1, 2, 3)
         drawn = (self.rng.choice(flat, REPORTED // len(near))[:, None] + near).reshape(-1)
-        return np.intersect1d(drawn, flat)
+        return np.unique(drawn[np.isin(drawn, flat)])
 
     def confirmed(self, flat: Order) -> list[Hit]:
         """Those entries that the engine finds wrong too; they are put right."""
