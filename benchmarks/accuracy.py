@@ -232,6 +232,8 @@ def rows_of(names: Sequence[str], seeds: int, workers: int, kept: Path | None) -
     with ProcessPoolExecutor(workers) as pool:
         todo = {pool.submit(row_of, name, seeds): name for name in names if name not in known}
         for done in as_completed(todo):
+            if done.exception() is not None:
+                pool.shutdown(cancel_futures=True)
             known[todo[done]] = done.result()
             print(f"{len(known)}/{len(names)} {todo[done]} {known[todo[done]]}", file=sys.stderr, flush=True)
             if kept is not None:

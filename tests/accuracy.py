@@ -180,6 +180,9 @@ def _close(data: Data, names: Sequence[str], rng: np.random.Generator, sums: str
         second = second / second.sum(axis=1, keepdims=True)
     if sums == "exp":
         second = np.minimum(second - np.log(np.exp(second).sum(axis=1, keepdims=True)), 0.0)
+    if len(second) < len(data[names[1]]):
+        # Fewer rows than there are classes, whose vectors they are to coincide with.
+        second = np.concatenate([second, data[names[1]][len(second) :]])
     # Of three vectors, one pair is close and its distance to the third is not.
     return {**data, names[1]: second}
 
