@@ -508,6 +508,15 @@ def test_a_name_that_is_no_function(capsys, word, code):
         assert "value" in error["hint"]
 
 
+def test_single_numbers_are_inputs_too(check):
+    text = "import numpy as np\ndef value(x: float, n: int):\n    return np.sin(x) * n, np.cos(x) * n\n"
+    code, about = check(text, "value")
+    assert (code, about["checked"]) == (0, 3)
+    Path("data.yaml").write_text("x: 1.5\nn: 2\n")
+    code, about = check(text.replace("cos(x)", "sin(x)"), "value", "data.yaml")
+    assert (code, about["checked"]) == (1, 1)
+
+
 def test_options_of_the_check(check):
     assert check(COSH, "right", "--wrt", "y", "--shape", "4")[1]["checked"] == 12
     assert check(COSH, "right", "--wrt", "z")[1]["code"] == "wrt-unknown"

@@ -103,7 +103,7 @@ def losses_of(words: Sequence[str]) -> dict[str, Loss]:
 def value_of(option: str, words: Sequence[str]) -> str:
     """The last value of an option among the words, before Typer reads them; empty: it is not there."""
     found = ""
-    for word, following in zip(words, [*words[1:], ""], strict=True):
+    for word, following in zip(words, [*words[1:], ""], strict=False):
         if word == option:
             found = following
         elif word.startswith(f"{option}="):

@@ -42,13 +42,9 @@ def add(app: typer.Typer, words: list[str]) -> list[str]:
         losses = losses_of(words)
     text = page(
         "Verify the gradient of a loss at built-in adversarial points, or at the data given.",
-        [
-            "losscli gradcheck focal --gamma 0.5",
-            "losscli sample ce | losscli gradcheck ce - --json",
-            "losscli gradcheck my_loss.py:focal",
-        ],
-        "A function of your own: 'losscli gradcheck FILE.py:NAME --help'. A program in another language:"
-        " 'losscli gradcheck --command COMMAND --help'.",
+        ["losscli gradcheck focal --gamma 0.5", "losscli sample ce | losscli gradcheck ce - --json"],
+        "A function of your own: losscli gradcheck FILE.py:NAME. A program in another language: losscli gradcheck"
+        " --command COMMAND. Their options: losscli gradcheck --command COMMAND --help",
     )
     group = group_of("gradcheck", text)
     for name, loss in losses.items():

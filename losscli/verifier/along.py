@@ -51,7 +51,7 @@ class Integral:
     def _claims(self, x: Array) -> Array:
         entries = self.entries
         try:
-            claimed = entries.claimant.claims({**entries.inputs, entries.name: x})[entries.name]
+            claimed = entries.claimant.claims(entries.given(x))[entries.name]
             return np.asarray(claimed, np.float64).reshape(x.shape)
         except (RaisedError, KeyError, TypeError, ValueError):
             return np.full(x.shape, np.nan)

@@ -41,12 +41,16 @@ class Entries:
 
     @property
     def x(self) -> Array:
-        """The input, float64."""
-        return np.asarray(self.inputs[self.name], np.float64)
+        """The input, float64; a single number as an array of one."""
+        return np.atleast_1d(np.asarray(self.inputs[self.name], np.float64))
+
+    def given(self, x: Array) -> Inputs:
+        """All inputs, with this one replaced."""
+        return {**self.inputs, self.name: x.reshape(np.shape(self.inputs[self.name]))}
 
     def values(self, many: Sequence[Array]) -> list[Values]:
         """The values with the input replaced by each of many; NaN where the function raises."""
-        given = [{**self.inputs, self.name: x} for x in many]
+        given = [self.given(x) for x in many]
         try:
             return [np.asarray(value, np.float64) for value in self.claimant.values(given)]
         except RaisedError as error:
@@ -68,7 +72,7 @@ class Entries:
     def separable(self) -> bool:
         """Whether each row's value depends on that row of the input alone; found out by moving three rows."""
         x, value = self.x, self.base
-        if not x.ndim or not value.ndim or len(x) != len(value) or len(x) < 2:
+        if not value.ndim or len(x) != len(value) or len(x) < 2:
             return False
         rows = np.unique([0, len(x) // 2, len(x) - 1])
         moved = self.values([self._moved_row(row) for row in rows])
@@ -113,8 +117,8 @@ class Entries:
             drawn = np.random.default_rng(seed).choice(size, limit, replace=False)
             drawn[0] = np.ravel_multi_index(among, self.x.shape)
             chosen = np.unique(drawn)
-        at: tuple[Any, ...] = np.unravel_index(chosen, self.x.shape) if self.x.ndim else (...,)
-        x = np.atleast_1d(self.x[at])
+        at: tuple[Any, ...] = np.unravel_index(chosen, self.x.shape)
+        x = self.x[at]
 
         def f(t: Array) -> Array:
             # Most entries rest while others are still looked at.
@@ -123,7 +127,7 @@ class Entries:
             made[moving] = [value.sum() for value in self.values([self.moved(chosen[i], t[i]) for i in moving])]
             return made
 
-        return Column(at if self.x.ndim else (..., None), x, f, None, self._noise(f, x))
+        return Column(at, x, f, None, self._noise(f, x))
 
     def moved(self, flat: Any, t: float) -> Array:
         """The input with one entry, counted through, replaced."""

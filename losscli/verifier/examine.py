@@ -69,7 +69,7 @@ class Examination:
             self.remarks.note(f"computes in {_FORMATS[bits]} precision: the resolution is that of its rounding")
         for name in names:
             entries = Entries(claimant, inputs, name, bits, unrest, case.bounds.get(name, (-np.inf, np.inf)))
-            claim = self.claim(claims, name, entries.x.shape)
+            claim = self.claim(claims, name, np.shape(inputs[name]))
             if claim is not None and claim.size:
                 self._entries(case.kind, entries, claim, min(bits, digits(claims[name])))
 
@@ -116,7 +116,7 @@ class Examination:
         if claim.shape != shape:
             self.remarks.fault(f"the {what} by {name} has shape {claim.shape}, and {name} has {shape}")
             return None
-        return claim
+        return np.atleast_1d(claim)
 
     def _entries(self, kind: str, entries: Entries, claim: Array, bits: int) -> None:
         """The entries of one input: slopes, verdicts, a witness, planted faults; ``bits`` are those of the claim."""
@@ -190,8 +190,8 @@ def allowance(entries: Entries, claim: Array, bits: int) -> Array:
 
 def _beside(entries: Entries, claim: Array, x: Array) -> Any:
     try:
-        claims = entries.claimant.claims({**entries.inputs, entries.name: np.clip(x, *entries.bounds)})
+        claims = entries.claimant.claims(entries.given(np.clip(x, *entries.bounds)))
         with np.errstate(all="ignore"):
-            return np.abs(np.asarray(claims[entries.name], np.float64) - claim)
+            return np.abs(np.asarray(claims[entries.name], np.float64).reshape(claim.shape) - claim)
     except (RaisedError, KeyError, TypeError, ValueError):
         return np.zeros(claim.shape)

@@ -26,19 +26,22 @@ def frameworks_of(target: Target) -> list[Framework]:
     """The frameworks that a function may be written in, by what its file imports; NumPy may always be tried."""
     found: list[Framework] = []
     if target.uses("torch"):
-        found += [_torch("float64"), _torch("float32")]
+        found += [_torch("float64"), _torch("float64", live=True), _torch("float32")]
     if target.uses("jax"):
         found.append(_jax())
     return [*found, NUMPY]
 
 
-def _torch(floating: str) -> Framework:
-    """PyTorch, with real inputs of a dtype: float32 is for functions that hold numbers of their own in it."""
+def _torch(floating: str, *, live: bool = False) -> Framework:
+    """PyTorch, with real inputs of a dtype: float32 is for functions that hold numbers of their own in it.
+
+    ``live`` inputs always require a gradient: a function may take one itself.
+    """
     import torch
 
     def lift(array: Values) -> Any:
         made = torch.tensor(np.asarray(array))
-        return made.to(getattr(torch, floating)) if made.is_floating_point() else made
+        return made.to(getattr(torch, floating)).requires_grad_(live) if made.is_floating_point() else made
 
     def lower(value: Any) -> Values:
         if not isinstance(value, torch.Tensor):
