@@ -158,13 +158,13 @@ def _wrong_classes(made: Classes, name: str) -> Iterator[tuple[Any, ...]]:
     if name == "sample weights":
         yield "sample weights ignored", made.gradient(sample_weight=None), "sample weights ignored"
     if name in ("class weights", "sample weights") and made.reduction == "mean":
-        yield "weights not in the denominator", made.gradient(denominator=n), "a mean over the wrong number (N"
+        yield "weights not in the denominator", made.gradient(denominator=n), "a mean over N = "
     if name == "ignored":
         first = np.where(made.ignored > 0, 0, y)
         kept = made.gradient(ignored=None, y=first)
         yield "ignored rows kept", kept, "ignored rows kept"
         if made.reduction == "mean":
-            yield "ignored rows counted", made.gradient(denominator=n), "a mean over the wrong number (N"
+            yield "ignored rows counted", made.gradient(denominator=n), "a mean over N = "
             kept_sum = made.gradient(ignored=None, y=first, denominator=n - made.ignored.sum())
             yield "ignored rows kept in the sum", kept_sum, "ignored rows kept"
 

@@ -151,7 +151,7 @@ def test_images_of_classes_and_their_rows_to_ignore() -> None:
     g = losscli.evaluate(CE, data, how=how, wants=Wants(grad="logits")).gradient
     assert "(kept = 96 of N = 120)" in headline(verify(CE, data, Claims(grad=96 * g), how=how))
     found = verify(CE, data, Claims(grad=0.8 * g), how=how)
-    assert found.diagnosis[0].hypothesis == "a mean over the wrong number (N = 120)"
+    assert found.diagnosis[0].hypothesis == "a mean over N = 120, not over kept = 96 of N = 120"
 
 
 def test_entries_that_nobody_looked_at_are_left_out() -> None:

@@ -71,7 +71,8 @@ def _counts(plan: Plan, reduction: Reduction) -> dict[str, float]:
     made = {f"sum instead of mean {mine}": own, f"divided by N twice {mine}": 1.0 / own}
     for word, by in of.items():
         if by != own:
-            made |= {f"a mean over the wrong number {word}": own / by, f"divided by {word[1:-1]} too": 1.0 / by}
+            right = mine[1:-1] or f"{own:.8g}"
+            made |= {f"a mean over {word[1:-1]}, not over {right}": own / by, f"divided by {word[1:-1]} too": 1.0 / by}
     return made
 
 
