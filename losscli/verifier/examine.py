@@ -116,6 +116,9 @@ class Examination:
         if claim.shape != shape:
             self.remarks.fault(f"the {what} by {name} has shape {claim.shape}, and {name} has {shape}")
             return None
+        lost = np.count_nonzero(~np.isfinite(claim))
+        if lost:
+            self.remarks.note(f"the {what} by {name} is not finite in {lost} of {claim.size} entries")
         return np.atleast_1d(claim)
 
     def _entries(self, kind: str, entries: Entries, claim: Array, bits: int) -> None:
