@@ -240,7 +240,8 @@ def arcface(
     vector is at a right angle to all others, without a slope.
     """
     angle, cosine, late = heads.angle, heads.angle.bent(1), _late(heads, m)
-    at, constants = angle.quarters.astype(np.intp), _turned(m)
+    # A row that is not a number must not keep the others from theirs.
+    at, constants = np.nan_to_num(angle.quarters).astype(np.intp), _turned(m)
     # From cos(m + q·π/2), which is exact to twice the digits, to cos(m + θ); sines of m + θ/2 and m + θ likewise.
     middle, end = m + angle.turn / 2.0, m + angle.turn
     middle, end = (np.choose(at, (np.sin(x), np.cos(x), -np.sin(x))) for x in (middle, end))

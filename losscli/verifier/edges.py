@@ -28,9 +28,9 @@ def ties(bound: Bound, link: str, rng: np.random.Generator) -> list[Case]:
     for name in _own(reads):
         data = draw(reads, rng, link)
         domain, x = reads.domain(name, link), data[name]
-        if domain.breaks is None:
-            several += [{**data, name: tied} for tied in (_level(domain, x), _two_largest(domain, x))]
-        several.append({**data, name: np.resize(x[:1], x.shape)})
+        tied = [] if domain.breaks is not None else [_level(domain, x), _two_largest(domain, x)]
+        tied += [] if x.ndim == 1 else [np.resize(x[:1], x.shape)]
+        several += [{**data, name: x} for x in tied]
     several += _coincident(reads, link, draw(reads, rng, link))
     return [Case("ties", data, How(link=link)) for data in sound(bound, link, several)]
 
@@ -120,10 +120,12 @@ def extremes(bound: Bound, link: str, rng: np.random.Generator) -> list[Case]:
         several.append({**data, name: x})
     if free:
         data = draw(reads, rng, link)
-        several += [{**data, name: np.zeros_like(data[name])} for name in free]
+        if len(free) > 1:
+            several.append({**data, free[0]: np.zeros_like(data[free[0]])})
         several.append({**data, **{name: np.zeros_like(data[name]) for name in free}})
         # All of them at once: beside a huge number no other has a slope that doubles could show.
-        several.append({**data, **{name: data[name] * _HUGE for name in free}})
+        every = [name for name in reads.differentiable if _takes_any(reads.domain(name, link))]
+        several.append({**data, **{name: data[name] * _HUGE for name in every}})
     return [Case("extremes", data, How(link=link)) for data in sound(bound, link, several)]
 
 

@@ -30,6 +30,8 @@ from losscli.verifier.whole import LARGEST, certify
 _ROWS, _COLUMNS = 64, 64
 # Kinds of points that are not chosen to be hard: planted faults must show there, and witnesses are heard.
 _PLAIN = ("random", "data")
+# How many columns of points of a kind are looked at, where a few stand for all; the largest slope's is one more.
+_SOME = {"ties": 2, "probabilities": 2, "extremes": 2, "shapes": 1, "parameters": 1, "upstreams": 1}
 # Kinds of points that tell nothing of second derivatives that others do not.
 _SLOPES = ("upstreams", "containment")
 
@@ -152,12 +154,12 @@ def _look(ledger: Ledger, task: _Task, name: str, order: int = 1) -> None:
     if task.kind in HOLDING:
         for held in HOLDING[task.kind](objective, claim):
             ledger.hold(label, name, held)
-    if task.kind == "containment":
+    if task.kind in HOLDING and task.plan.sample_weight is None:
         return
     domain = task.plan.signature.domain(name, task.plan.link)
     # A planted fault in the largest entry must be seen: its column is among those looked at.
     largest = np.unravel_index(int(np.argmax(np.abs(claim))), claim.shape)
-    columns = objective.columns(_COLUMNS, tuple(int(i) for i in largest))
+    columns = objective.columns(_SOME.get(task.kind, _COLUMNS), tuple(int(i) for i in largest))
     ledger.look(
         label,
         name,
@@ -167,6 +169,7 @@ def _look(ledger: Ledger, task: _Task, name: str, order: int = 1) -> None:
         low=domain.low,
         high=domain.high,
         plant=task.kind in _PLAIN,
+        sample=task.kind not in _SOME,
         what=what,
         case=task.plan,
     )
