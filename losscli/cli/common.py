@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,13 +23,15 @@ from losscli.loss import Loss, catalogue, get
 from losscli.plan import How
 
 
-def output_options(quiet: str = "") -> list[Option]:
-    """Options about how a result is written; ``quiet`` tells what -q leaves of it."""
+def output_options(quiet: str = "", *, judged: bool = False) -> list[Option]:
+    """Options about how a result is written; ``quiet`` tells what -q leaves of it, ``judged`` that it is a verdict."""
     silent = [Option("quiet", bool, False, quiet, words=("-q", "--quiet"))] if quiet else []
+    cases = [Option("junit", str, None, "Write test cases to FILE, too, as JUnit XML.", metavar="FILE")]
     return [
         Option("json", bool, False, "Print one JSON object: short for --format json."),
         Option("format", str, "table", "The form of the output.", choices=("table", "json")),
         Option("output", str, None, "Write the output to FILE.", metavar="FILE", words=("-o", "--output")),
+        *(cases if judged else []),
         *silent,
         Option("color", str, "auto", "When to colour a table.", choices=("auto", "always", "never")),
         Option("debug", bool, False, "Print a traceback when losscli itself fails."),
@@ -168,6 +170,16 @@ def source_of(spec: str | None) -> Source | None:
     return None if spec is None else open_source(spec)
 
 
+def write_judged(text: str, cases: Callable[[], bytes], options: Mapping[str, Any]) -> None:
+    """A verdict as ``write`` does, and its test cases whole into the file of --junit: both, or neither."""
+    if options["junit"] is None:
+        write(text, options)
+        return
+    with write_whole(options["junit"]) as stream:
+        stream.write(cases())
+        write(text, options)
+
+
 def write(text: str, options: Mapping[str, Any]) -> None:
     """The result to standard output, or whole into the file of -o."""
     # Opened by its name, a redirected standard output would be truncated.
@@ -187,6 +199,11 @@ def rerun(verb: str, words: Sequence[str]) -> str:
 def as_json(options: Mapping[str, Any]) -> bool:
     """Whether JSON was asked for."""
     return bool(options["json"]) or options["format"] == "json"
+
+
+def outputs_of(options: Mapping[str, Any]) -> list[str]:
+    """The files that a verdict is written to."""
+    return [*filter(None, [options["output"], options["junit"]])]
 
 
 def distinct_files(read: Iterable[str | None], written: Sequence[str]) -> None:

@@ -12,19 +12,22 @@ from losscli.cli import own
 from losscli.cli.common import (
     as_json,
     aside_of,
+    distinct_files,
     group_of,
     how_of,
     losses_of,
     output_options,
+    outputs_of,
     read_inputs,
     rerun,
     source_of,
-    write,
+    write_judged,
 )
 from losscli.cli.exits import code_of
 from losscli.cli.options import Option, Usage, argument, choice, command, page, shared
 from losscli.loss import Loss
 from losscli.verifier.gradcheck import gradcheck
+from losscli.verifier.junit import junit
 from losscli.verifier.ledger import Check
 from losscli.verifier.points import KINDS
 from losscli.verifier.report import content, headline
@@ -66,13 +69,14 @@ def _options(loss: Loss) -> list[Option]:
         Option("hess", bool, False, "Once the gradient has passed, check the diagonal Hessian against its slope."),
         Option("seed", int, 0, "The seed of the random points.", least=0),
         Option("strict", bool, False, "Exit 1, not 4, when nothing can be said."),
-        *output_options("Print the verdict alone."),
+        *output_options("Print the verdict alone.", judged=True),
     ]
 
 
 def _gradcheck(
     words: Sequence[str], loss: Loss, data: Sequence[str], params: Mapping[str, Any], options: Mapping[str, Any]
 ) -> None:
+    distinct_files([*data, *aside_of(options)], outputs_of(options))
     check = gradcheck(
         loss.bind(**params),
         data=read_inputs(loss.reads, data, options, *aside_of(options)) if data else None,
@@ -85,7 +89,11 @@ def _gradcheck(
         seed=options["seed"],
         command=rerun("gradcheck", words),
     )
-    write(_text(check, options), options)
+    write_judged(
+        _text(check, options),
+        lambda: junit("gradcheck", headline(check), content(check), strict=options["strict"]),
+        options,
+    )
     raise typer.Exit(code_of(check.verdict, strict=options["strict"]))
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import typer
 
-from losscli.cli.common import as_json, output_options, rerun, value_of, write
+from losscli.cli.common import as_json, distinct_files, output_options, outputs_of, rerun, value_of, write_judged
 from losscli.cli.exits import code_of
 from losscli.cli.options import Option, Usage, argument, of_parameter, page, signed
 from losscli.errors import UsageError
@@ -22,6 +22,7 @@ from losscli.verifier.answer import Answer, content, headline
 from losscli.verifier.drawn import labelled
 from losscli.verifier.foreign import Program
 from losscli.verifier.functions import Target, Values, is_function, load
+from losscli.verifier.junit import junit
 
 _ABOUT = "Is the gradient of a function of your own the slope of its value?"
 _EXAMPLES = [
@@ -80,16 +81,18 @@ def _options() -> list[Option]:
         Option("loss_name", str, None, "The function of the same file whose slopes it must return.", metavar="NAME"),
         Option("wrt", str, None, "The slopes with respect to one input only.", metavar="NAME"),
         Option("shape", str, None, "The shape of inputs that are drawn, such as 5,3.", metavar="N,C"),
+        Option("entries", int, own.LIMIT, "Entries to look at one by one, where the rows need each other.", least=1),
         Option("dtype", str, None, "What two bytes without a type are in NPY files.", choices=("bf16",)),
         Option("seed", int, 0, "The seed of inputs that are drawn.", least=0),
         Option("strict", bool, False, "Exit 1, not 4, when nothing can be said."),
-        *output_options("Print the verdict alone."),
+        *output_options("Print the verdict alone.", judged=True),
     ]
 
 
 def _check(
     words: Sequence[str], target: Target | None, loss: Loss | None, params: Mapping[str, Any], given: Mapping[str, Any]
 ) -> None:
+    distinct_files([*(given["data"] or []), *([] if target is None else [str(target.file)])], outputs_of(given))
     inputs = tuple(name.strip() for name in given["inputs"].split(",")) if given["inputs"] else ()
     asked = own.Asked(
         grad_name=given["grad_name"] or "",
@@ -97,6 +100,7 @@ def _check(
         against=None if loss is None else loss.bind(**params),
         wrt=given["wrt"] or "",
         shape=_shape(given["shape"]),
+        entries=given["entries"],
         seed=given["seed"],
         command=rerun("gradcheck", words),
     )
@@ -112,7 +116,11 @@ def _check(
             required, optional = own.inputs_of(target)
             data = _read(given["data"] or [], inputs or required, optional, given["dtype"] or "")
             answer = own.check_target(target, data, asked)
-    write(_text(answer, given), given)
+    write_judged(
+        _text(answer, given),
+        lambda: junit("gradcheck", headline(answer), content(answer), strict=given["strict"]),
+        given,
+    )
     raise typer.Exit(code_of(answer.check.verdict, strict=given["strict"]))
 
 

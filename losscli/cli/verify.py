@@ -17,10 +17,11 @@ from losscli.cli.common import (
     how_of,
     losses_of,
     output_options,
+    outputs_of,
     read_inputs,
     rerun,
     source_of,
-    write,
+    write_judged,
 )
 from losscli.cli.exits import code_of
 from losscli.cli.options import Option, Usage, argument, command, page, shared
@@ -33,6 +34,7 @@ from losscli.results import Reduction
 from losscli.verifier.allowance import FORMATS
 from losscli.verifier.claim_report import content, headline
 from losscli.verifier.claims import Claims, Verified, verify
+from losscli.verifier.junit import junit
 
 _CLAIMS = ("value", "grad", "hess")
 
@@ -79,7 +81,7 @@ def _options(loss: Loss) -> list[Option]:
     if len(reads.differentiable) > 1:
         text = "What the slopes are taken with respect to."
         made.append(Option("wrt", str, reads.differentiable[0], text, choices=reads.differentiable))
-    return [*made, *output_options("Print the verdict alone.")]
+    return [*made, *output_options("Print the verdict alone.", judged=True)]
 
 
 def _verify(
@@ -88,7 +90,7 @@ def _verify(
     dtype = options.get("dtype") or ""
     value, digit = _value(options["value"], dtype)
     files = [*aside_of(options), *(options[name] for name in _CLAIMS[1:]), options["value"] if digit is None else None]
-    distinct_files([*data, *files], [*filter(None, [options["output"]])])
+    distinct_files([*data, *files], outputs_of(options))
     sources = read_inputs(loss.reads, data, options, *files)
     given = {name: open_source(options[name], dtype=dtype) for name in _CLAIMS[1:] if options[name] is not None}
     verified = verify(
@@ -103,7 +105,11 @@ def _verify(
         engine=engine("threads", options["threads"]),
         command=rerun("verify", words),
     )
-    write(_text(verified, options), options)
+    write_judged(
+        _text(verified, options),
+        lambda: junit("verify", headline(verified), content(verified), strict=options["strict"]),
+        options,
+    )
     raise typer.Exit(code_of(verified.verdict, strict=options["strict"]))
 
 
