@@ -336,6 +336,36 @@ def test_of_a_large_gradient_all_entries_are_certified_together(check):
     assert check(text, "wrong", "--shape", "50,20", "--seed", "3")[0] == 1
 
 
+def test_a_few_wrong_entries_that_nobody_looked_at_are_found(check):
+    text = """
+        import numpy as np
+
+        def wrong(x):
+            g = 0.2 * np.exp(0.1 * x) * np.exp(0.1 * x).sum()
+            g.reshape(-1)[[123, 321]] *= -1
+            return np.exp(0.1 * x).sum() ** 2, g
+
+        def column(x):
+            g = 3 * x ** 2
+            g[:, 70] = 0
+            return (x ** 3).sum(axis=1), g
+    """
+    code, about = check(text, "wrong", "--shape", "50,20", "--entries", "16")
+    assert (code, about["certificate"]["verdict"]) == (1, "fail")
+    assert sorted({20 * i + j for i, j in (entry["index"] for entry in about["worst"][:2])}) == [123, 321]
+    assert check(text, "column", "--shape", "5,90")[0] == 1
+
+
+def test_objectives_take_data(check):
+    z, y = np.array([0.5, -1.0, 3.0, 0.1]), np.array([1.0, 0.0, 0.0, 1.0])
+    np.savez("lgb.npz", preds=z, label=y)
+    np.savez("sk.npz", y_true=y, y_pred=z)
+    for data, name in (("lgb.npz", "lightgbm"), ("sk.npz", "right"), ("sk.npz", "hessian")):
+        for against in (("--against", "bce"), ("--loss-name", "right_loss")):
+            code, about = check(BOOST, name, data, *against)
+            assert (code, about["checked"]) == (int(name == "hessian"), 8)
+
+
 # Objectives --------------------------------------------------------------------------------------------------------
 
 

@@ -20,6 +20,7 @@ from losscli.loss import Loss, entered, get
 from losscli.verifier import own
 from losscli.verifier.answer import Answer, content, headline
 from losscli.verifier.drawn import labelled
+from losscli.verifier.examine import LIMIT
 from losscli.verifier.foreign import Program
 from losscli.verifier.functions import Target, Values, is_function, load
 from losscli.verifier.junit import junit
@@ -81,7 +82,7 @@ def _options() -> list[Option]:
         Option("loss_name", str, None, "The function of the same file whose slopes it must return.", metavar="NAME"),
         Option("wrt", str, None, "The slopes with respect to one input only.", metavar="NAME"),
         Option("shape", str, None, "The shape of inputs that are drawn, such as 5,3.", metavar="N,C"),
-        Option("entries", int, own.LIMIT, "Entries to look at one by one, where the rows need each other.", least=1),
+        Option("entries", int, LIMIT, "Entries to look at one by one, where the rows need each other.", least=1),
         Option("dtype", str, None, "What two bytes without a type are in NPY files.", choices=("bf16",)),
         Option("seed", int, 0, "The seed of inputs that are drawn.", least=0),
         Option("strict", bool, False, "Exit 1, not 4, when nothing can be said."),

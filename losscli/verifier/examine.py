@@ -41,10 +41,12 @@ class Examination:
     """What looking at a function adds up to.
 
     The reference is the slope of the value by a Ridders table with an error bar; before a claim is called wrong, the
-    integral of the claimed gradient, or the Taylor test, must disagree with what the value gains, too.
+    integral of the claimed gradient, or the Taylor test, must disagree with what the value gains, too. Of a function
+    that mixes its rows ``limit`` entries are looked at one by one; of all of them together if there are more.
     """
 
     seed: int = 0
+    limit: int = LIMIT
     ledger: Ledger = field(default_factory=Ledger)
     remarks: Remarks = field(default_factory=Remarks)
 
@@ -123,7 +125,7 @@ class Examination:
 
     def _entries(self, kind: str, entries: Entries, claim: Array, bits: int) -> None:
         """The entries of one input: slopes, verdicts, a witness, planted faults; ``bits`` are those of the claim."""
-        limit = _COLUMNS if entries.separable else LIMIT
+        limit = _COLUMNS if entries.separable else self.limit
         largest = np.unravel_index(int(np.argmax(np.abs(claim))), claim.shape)
         columns = entries.columns(limit, self.seed, tuple(int(i) for i in largest))
         looked = entries.count(limit)
@@ -145,7 +147,7 @@ class Examination:
             allowance=spare,
             case=entries,
         )
-        if looked < claim.size and not entries.separable and entries.bits == DOUBLE and not entries.unrest:
+        if looked < claim.size and entries.bits == DOUBLE and not entries.unrest:
             self._certify(kind, entries, claim)
         if len(entries.raised) > found:
             self.remarks.note(f"raised near this point: {entries.raised[found]}")

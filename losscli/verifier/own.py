@@ -13,7 +13,7 @@ from losscli.loss import Bound
 from losscli.verifier.answer import Answer
 from losscli.verifier.boosting import Booster, check_against, check_beside
 from losscli.verifier.drawn import Drawing, drawings
-from losscli.verifier.examine import Examination, Given
+from losscli.verifier.examine import LIMIT, Examination, Given
 from losscli.verifier.foreign import Program, frameworks_of
 from losscli.verifier.functions import Claimant, Inputs, RaisedError, Target, claimant_of
 
@@ -30,6 +30,7 @@ class Asked:
     against: Bound | None = None
     wrt: str = ""
     shape: tuple[int, ...] | None = None
+    entries: int = LIMIT
     seed: int = 0
     command: str = ""
 
@@ -87,7 +88,7 @@ def _check(
     label: str, make: Make, parameters: Sequence[inspect.Parameter], data: Inputs | None, asked: Asked
 ) -> Answer:
     """The claimant that ``make`` finds for some inputs, looked at."""
-    examination = Examination(asked.seed)
+    examination = Examination(asked.seed, asked.entries)
     if data is None:
         claimant, drawing = _drawn(label, make, parameters, asked)
         examination.remarks.note(f"inputs drawn: {drawing.said}")
