@@ -99,7 +99,8 @@ def log_ratio(p: Array, q: Array) -> Array:
     excess = p - q
     smaller = np.minimum(p, q)
     size = np.log1p(np.abs(excess) / smaller)
-    if smaller.size and 0.0 < smaller.min() < _SQUARES[0]:
+    # A zero, or what is no number, in another row hides no subnormal one from its digits.
+    if smaller.size and not smaller.min() >= _SQUARES[0]:
         size = np.where(np.isinf(size) & (smaller > 0.0), np.abs(np.log(p) - np.log(q)), size)
     return np.copysign(size, excess)
 
