@@ -316,7 +316,10 @@ class Entry:
         raw = _over(gap, abs(truth))
         if raw <= enough:
             return raw
-        spread = self.spread()
+        try:
+            spread = self.spread()
+        except ArithmeticError:
+            spread = mpmath.inf
         # Where the inputs' rounding moves a number without limit, that excuses nothing.
         return _over(gap, abs(truth) + spread) if mpmath.isfinite(spread) else raw
 
@@ -330,9 +333,18 @@ def _over(gap: Any, size: Any) -> float:
 
 
 def entries(
-    made: Draw, kinds: Sequence[str] = ("value", "gradient"), *, rows: Sequence[int] | None = None, width: int = CLASSES
+    made: Draw,
+    kinds: Sequence[str] = ("value", "gradient"),
+    *,
+    rows: Sequence[int] | None = None,
+    width: int = CLASSES,
+    lost: Callable[[], None] | None = None,
 ) -> Iterator[Entry]:
-    """The numbers of a draw beside their truths: of some units or rows, ``width`` entries in each row."""
+    """The numbers of a draw beside their truths: of some units or rows, ``width`` entries in each row.
+
+    ``lost`` is called for a slope that the formula does not have, and the next one is looked at; without it the
+    ArithmeticError comes through.
+    """
     witness, bound = Witness(made), made.bound
     if "value" in kinds:
         result = evaluate(bound, made.data, how=made.how, sample_weight=made.sample_weight, reduction="none")
@@ -352,7 +364,13 @@ def entries(
                 assert slopes is not None
                 for index in _some(slopes.shape, rows, width):
                     unit = witness.oracle.locate(index)[0]
-                    truth = witness.truth(unit, (name, index), order)
+                    try:
+                        truth = witness.truth(unit, (name, index), order)
+                    except ArithmeticError:
+                        if lost is None:
+                            raise
+                        lost()
+                        continue
                     later = _later(witness, truth, unit, (name, index), order)
                     yield Entry(kind, name, index, float(slopes[index]), truth, later)
 
@@ -381,8 +399,12 @@ def check(made: Draw, kinds: Sequence[str] = ("value", "gradient"), **some: Any)
 
 
 def worst(made: Draw, kinds: Sequence[str], so_far: dict[str, float], **some: Any) -> None:
-    """Raise the worst error of each kind to that of a draw."""
-    for entry in entries(made, kinds, **some):
+    """Raise the worst error of each kind to that of a draw; ``lost`` counts slopes that the formula does not have."""
+
+    def lost() -> None:
+        so_far["lost"] = so_far.get("lost", 0.0) + 1.0
+
+    for entry in entries(made, kinds, lost=lost, **some):
         so_far[entry.kind] = max(so_far[entry.kind], entry.units(enough=so_far[entry.kind]))
 
 
