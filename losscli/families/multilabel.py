@@ -23,7 +23,7 @@ def lists(z: Array, labels: Array) -> Fold:
 
 
 def _some(rng: np.random.Generator, shape: tuple[int, ...], _: float) -> npt.NDArray[Any]:
-    """One class or more in each list, and one fewer than all where there are several; now and then a class stands twice."""
+    """One class or more in each list, and one fewer than all; now and then a class stands twice."""
     rows, classes = shape
     drawn = rng.permuted(np.tile(np.arange(classes), (rows, 1)), axis=1)
     drawn[:, 1:2] = np.where(rng.random((rows, 1)) < 0.2, drawn[:, :1], drawn[:, 1:2])

@@ -112,6 +112,10 @@ class Given(ABC):
         """The second derivative of Σ mix - s p."""
 
 
+# Squares of smaller numbers lose digits.
+_ROOT = 2.0**-500
+
+
 class Probs(Given):
     """Probabilities, or masses, as free variables."""
 
@@ -156,7 +160,13 @@ class Probs(Given):
 
     def tilt_bend(self, t: Tilted) -> Array:
         """s m (s (1 - m) - 1)/p²."""
-        return over(t.s * over(t.share, self.p) * (t.s * t.rest - 1.0), self.p)
+        made = over(t.s * over(t.share, self.p) * (t.s * t.rest - 1.0), self.p)
+        # Of p²/q that is 2/q less its share twice, also where p² is lost; of lesser powers no number at p = 0.
+        lost = (self.p < _ROOT if t.s == 2.0 else (self.p == 0.0) & (0.0 < t.s < 2.0)) & (t.other > 0.0)
+        if not lost.any():
+            return made
+        bend = 2.0 * np.exp(-t.log_mass) / t.other * (2.0 * t.rest - 1.0) if t.s == 2.0 else np.inf * (t.s - 1.0)
+        return np.where(lost, bend, made)
 
     def lift(self, t: Tilted) -> Array:
         """mix/p - 1."""

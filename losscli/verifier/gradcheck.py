@@ -32,8 +32,10 @@ _ROWS, _COLUMNS = 64, 64
 _PLAIN = ("random", "data")
 # How many columns of points of a kind are looked at, where a few stand for all; the largest slope's is one more.
 _SOME = {"ties": 2, "probabilities": 2, "extremes": 2, "shapes": 1, "parameters": 1, "upstreams": 1}
-# Kinds of points that tell nothing of second derivatives that others do not.
-_SLOPES = ("upstreams", "containment")
+# Kinds of points that stand on bounds of the domain, the only class of one having a probability of 1.
+_BOUNDED = ("probabilities", "shapes")
+# Kinds of points at which second derivatives are beyond all numbers, or say nothing that they have not said.
+_SLOPES = ("probabilities", "extremes", "upstreams", "containment")
 
 
 def gradcheck(
@@ -164,7 +166,7 @@ def _look(ledger: Ledger, task: _Task, name: str, order: int = 1) -> None:
         label,
         name,
         claim,
-        map(partial(objective.sloped, edges=task.kind == "probabilities") if order == 1 else objective.curved, columns),
+        map(partial(objective.sloped, edges=task.kind in _BOUNDED) if order == 1 else objective.curved, columns),
         witness=Formula.of(objective, order),
         low=domain.low,
         high=domain.high,
