@@ -76,9 +76,12 @@ def drawings(
     or 1.
     """
     needed = [entry for entry in parameters if entry.default is entry.empty]
+    # What belongs to a logit of its own is an outcome, hardly any number.
+    logits = any(entry.name.lower() in ("logit", "logits") for entry in needed)
+    truths = ("labels", "outcomes", "numbers") if logits else ("labels", "numbers", "outcomes")
     for size in [shape] if shape is not None else [(ROWS, CLASSES), (ROWS,), ()]:
         seen = set()
-        for truth in ("outcomes",) if outcomes else ("labels", "numbers", "outcomes"):
+        for truth in ("outcomes",) if outcomes else truths:
             shapes = {entry.name: _one(entry, size, truth, needed) for entry in needed}
             said = ", ".join(f"{name}: {_said(kind, made)}" for name, (kind, made) in shapes.items())
             if said not in seen:
