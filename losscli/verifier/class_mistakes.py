@@ -110,7 +110,7 @@ def _smoothings(scene: Scene) -> Found:
         others["label smoothing spread over C - 1 classes"] = by * classes / (classes - 1.0)
     for word, other in others.items():
         if 0.0 <= other <= 1.0:
-            yield word, told(scene.changed, partial(_smoothed, by=other), apart=_SMOOTHING)
+            yield word, told(scene.changed, partial(smoothed, by=other), apart=_SMOOTHING)
     if soft:
         raw = _unsmoothed(scene)
         yield (
@@ -119,7 +119,8 @@ def _smoothings(scene: Scene) -> Found:
         )
 
 
-def _smoothed(plan: Plan, by: float) -> Plan:
+def smoothed(plan: Plan, by: float) -> Plan:
+    """A plan with another label smoothing."""
     return replace(plan, how=replace(plan.how, label_smoothing=by))
 
 

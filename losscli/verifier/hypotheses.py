@@ -81,13 +81,21 @@ def hypotheses_of(
     return made
 
 
+_REWEIGHTED: Mapping[str, Callable[[Any], Any]] = {
+    "sample weights squared": np.square,
+    "the first sample weight for every row": lambda w: np.full_like(w, w.flat[0]),
+    "sample weights of the row before": lambda w: np.roll(w, 1, axis=0),
+    "sample weights of the row after": lambda w: np.roll(w, -1, axis=0),
+}
+
+
 def _options(scene: Scene) -> Found:
     """Weights, masks and labels to ignore that are not heeded, in the sum and in what the mean divides by."""
     how = scene.plan.how
     changes: dict[str, Callable[[Plan], Plan]] = {}
     if scene.plan.sample_weight is not None:
         changes["sample weights ignored"] = lambda p: replace(p, sample_weight=None)
-        changes["sample weights squared"] = lambda p: replace(p, sample_weight=_mapped(p.sample_weight, np.square))
+        changes |= {word: partial(_reweighted, change=other) for word, other in _REWEIGHTED.items()}
     if how.class_weight is not None:
         by_class = how.class_weight
         for word, weight in {
@@ -108,6 +116,20 @@ def _options(scene: Scene) -> Found:
             f"{word}, but not in the denominator",
             told(scene.summed, change, apart=_WEIGHTS),
         )
+
+    if how.ignore_index is not None and how.label_smoothing:
+        yield "the part of label smoothing over ignored rows, too", told(_smoothed_everywhere, scene, apart=_WEIGHTS)
+
+
+def _smoothed_everywhere(scene: Scene) -> Array:
+    """The part of hard labels over the rows that count, that of even ones over all."""
+    by = scene.plan.how.label_smoothing
+    hard = scene.changed(partial(class_mistakes.smoothed, by=0.0))
+    return (1.0 - by) * hard + by * scene.changed(lambda p: _kept(class_mistakes.smoothed(p, by=1.0)))
+
+
+def _reweighted(plan: Plan, change: Callable[[Any], Any]) -> Plan:
+    return replace(plan, sample_weight=_mapped(plan.sample_weight, change))
 
 
 def _weighted(plan: Plan, by_class: Array | None) -> Plan:
