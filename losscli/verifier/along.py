@@ -12,6 +12,7 @@ from losscli.verifier.functions import RaisedError
 from losscli.verifier.witnesses import path_integral
 
 _LENGTH = 2.0**-3  # of the path, in sizes of the entry
+_BESIDE = 2.0**-20  # of the length
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,17 @@ class Integral:
             return made
 
         said = path_integral(lambda x: self._value(x, index), self.entries.x, gradient, v=v, noise=self.noise)
+        if said.agree and self._alone(index, length):
+            return None
         return None if said.agree is None else float(self.claim[index]) if said.agree else float("nan")
+
+    def _alone(self, index: tuple[int, ...], length: float) -> bool:
+        """Whether the claim at the point is not what is claimed beside it: an integral does not see a single point."""
+        step = np.zeros(self.claim.shape)
+        step[index] = _BESIDE * length
+        sides = (np.clip(self.entries.x + sign * step, *self.entries.bounds) for sign in (-1.0, 1.0))
+        one, two = (float(self._claims(side)[index]) for side in sides)
+        return abs(float(self.claim[index]) - 0.5 * (one + two)) > abs(two - one)
 
     def _value(self, x: Array, index: tuple[int, ...]) -> float:
         value = self.entries.values([x])[0]
