@@ -13,12 +13,13 @@ from losscli.inputs import Array
 from losscli.verifier.along import Integral
 from losscli.verifier.answer import Answer, Remarks
 from losscli.verifier.entries import DOUBLE, Entries, bits_of
-from losscli.verifier.explain import explained
+from losscli.verifier.explain import explained, explained_as
 from losscli.verifier.functions import Claimant, Claims, Inputs, RaisedError, Values, floats
 from losscli.verifier.ledger import Ledger
 from losscli.verifier.lines import Lines
 from losscli.verifier.locate import locate
 from losscli.verifier.probes import probe
+from losscli.verifier.recognise import recognised
 
 LIMIT = 256  # entries of a function that mixes its rows, looked at one by one
 _COLUMNS = 64
@@ -43,10 +44,12 @@ class Examination:
     The reference is the slope of the value by a Ridders table with an error bar; before a claim is called wrong, the
     integral of the claimed gradient, or the Taylor test, must disagree with what the value gains, too. Of a function
     that mixes its rows ``limit`` entries are looked at one by one; of all of them together if there are more.
+    ``defaults`` are those of the function's other parameters.
     """
 
     seed: int = 0
     limit: int = LIMIT
+    defaults: Mapping[str, Any] = field(default_factory=dict)
     ledger: Ledger = field(default_factory=Ledger)
     remarks: Remarks = field(default_factory=Remarks)
 
@@ -77,7 +80,13 @@ class Examination:
 
     def answer(self, label: str, command: str) -> Answer:
         """The check with what was noticed, and what a wrong claim looks like."""
-        return self.remarks.answer(explained(self.ledger.check(label, {}, self.seed, command)))
+        check = self.ledger.check(label, {}, self.seed, command)
+        point = check.wrong.case if check.wrong is not None else None
+        known = recognised(point, self.defaults) if isinstance(point, Entries) else None
+        if known is None:
+            return self.remarks.answer(explained(check))
+        self.remarks.note(known.said)
+        return self.remarks.answer(explained_as(check, known))
 
     def _names(self, inputs: Inputs, wrt: str) -> list[str]:
         names = floats(inputs)

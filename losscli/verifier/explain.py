@@ -16,6 +16,7 @@ from losscli.verifier.audit import Audit, Tally
 from losscli.verifier.diagnose import Explanation, diagnose
 from losscli.verifier.hypotheses import generic, hypotheses_of, other_losses, places_of, sampled
 from losscli.verifier.ledger import Check, Wrong
+from losscli.verifier.recognise import Known
 from losscli.verifier.scales import scales_by_shape, scales_of
 from losscli.verifier.scene import Scene
 from losscli.verifier.verdict import FAIL
@@ -45,6 +46,19 @@ def explained(check: Check, bound: Bound | None = None, *, foreign: bool = False
     if foreign:
         hypotheses = hypotheses_of(bound, wrong.case, wrong.name, "sum", order)
     found = diagnose(claim, reference, hypotheses, scales_of(wrong.case, "sum", bound.params), bar)
+    return replace(check, diagnosis=found)
+
+
+def explained_as(check: Check, known: Known) -> Check:
+    """The check of a user's function with a diagnosis by the mistakes that are made with the loss it computes."""
+    wrong = check.wrong
+    assert wrong is not None
+    name = known.names[wrong.name]
+    hypotheses = hypotheses_of(known.bound, known.plan, name, known.reduction)
+    scales = scales_of(known.plan, known.reduction, known.bound.params)
+    places = places_of(Scene(known.bound, known.plan, known.plan, name, known.reduction))
+    hypotheses = {**generic(wrong.reference), **hypotheses}
+    found = diagnose(wrong.claim, wrong.reference, hypotheses, scales, wrong.bar, places)
     return replace(check, diagnosis=found)
 
 

@@ -220,6 +220,9 @@ def places(scene: Scene) -> Iterator[tuple[str, BoolArray]]:
         found |= {"where the target is 1": t == 1.0, "where the target is 0": t == 0.0}
         found |= {"where the first input is above the target": x > t, "where it is below the target": x < t}
         found["where it is the target"] = x == t
+        if "delta" in scene.bound.params:
+            far = np.abs(x - t) > scene.bound.params["delta"]
+            found |= {"where the residual is beyond delta": far, "where the residual is within delta": ~far}
     for word, mask in (*found.items(), *saturated(scene)):
         laid = mask if mask.shape == shape and word not in found else scene.laid_out(mask.astype(np.float64)) != 0.0
         if laid.any() and not laid.all():

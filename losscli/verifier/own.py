@@ -88,7 +88,8 @@ def _check(
     label: str, make: Make, parameters: Sequence[inspect.Parameter], data: Inputs | None, asked: Asked
 ) -> Answer:
     """The claimant that ``make`` finds for some inputs, looked at."""
-    examination = Examination(asked.seed, asked.entries)
+    defaults = {entry.name: entry.default for entry in parameters if entry.default is not entry.empty}
+    examination = Examination(asked.seed, asked.entries, defaults)
     if data is None:
         claimant, drawing = _drawn(label, make, parameters, asked)
         examination.remarks.note(f"inputs drawn: {drawing.said}")

@@ -60,7 +60,7 @@ def headline(check: Check) -> str:
     """The verdict in one line: PASS focal: 428 of 428 slopes agree; ..."""
     settled = check.counts["pass"] + check.counts["kink_ok"]
     line = f"{check.verdict.upper()} {check.loss}: {settled} of {check.checked} slopes agree"
-    if check.verdict == "fail" and check.missed:
+    if check.verdict == "fail" and check.missed and check.wrong is None:
         return f"{line}; the verifier missed a planted fault: {', '.join(check.missed)}"
     if check.verdict == "fail" and check.diagnosis and check.wrong is not None:
         return f"{line}: {sentence(check.diagnosis, check.wrong.claim.size)}"
