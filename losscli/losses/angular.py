@@ -42,7 +42,8 @@ class _Surprise:
         if top.any():
             gap, more = two_sum(gap, -top)
             lost = lost + more
-        e = np.exp(gap) * (1.0 + lost)
+        # What rounding has lost of scores beyond 2^52 is no small number, and means as little there as their last bit.
+        e = np.exp(gap) * np.where(np.abs(lost) < 0.5, 1.0 + lost, 1.0)
         own = np.exp(-top[:, 0])
         e[rows, index] = 0.0
         rest = row_sums(e)

@@ -273,7 +273,7 @@ def ctc(
     Labels that no alignment reaches, as logits of -inf forbid it, cost infinity, without a slope.
     """
     paths = _Paths(frames, Places.of(labels, blank))
-    likelihood, live = paths.likelihood, frames.live[:, :, None]
+    likelihood, live, width = paths.likelihood, frames.live[:, :, None], math.prod(frames.p.shape[1:])
     value = -np.log(likelihood.m) - likelihood.e * math.log(2.0)
     near: Ints = np.flatnonzero(likelihood.e >= 0.0)
     own = Frames(
@@ -294,8 +294,8 @@ def ctc(
 
     return Rows(
         value,
-        grad=lambda: np.where(live, slope(), 0.0).reshape(len(value), -1),
-        hess=lambda: np.where(live, bend(), 0.0).reshape(len(value), -1),
+        grad=lambda: np.where(live, slope(), 0.0).reshape(len(value), width),
+        hess=lambda: np.where(live, bend(), 0.0).reshape(len(value), width),
     )
 
 

@@ -96,12 +96,13 @@ def _sharp(reads: Signature, link: str, rng: np.random.Generator, name: str, num
     made = []
     exp = reads.domain(name, link).sums == "exp"
     # A log-probability of -inf is no number to move.
-    for turn, shares in enumerate((_NEARLY_0[exp:], _NEARLY_0[exp:])):
+    for turn in (0, 1):
+        shares = _NEARLY_0[exp:]
         data = draw(reads, rng, link, rows=len(shares))
-        width = data[name].shape[-1]
-        rows = np.arange(len(shares))
-        x = np.repeat(np.array(shares)[:, None], width, axis=1)
-        x[rows, (rows + turn + number) % width] = 1.0 - (width - 1) * np.array(shares)
+        shape, rows = data[name].shape, np.arange(len(shares))
+        x = np.broadcast_to(np.array(shares).reshape(-1, *[1] * (len(shape) - 1)), shape).copy()
+        one = (rows + turn + number) % shape[-1]
+        x.reshape(len(x), -1, shape[-1])[rows, :, one] = 1.0 - (shape[-1] - 1) * np.array(shares)[:, None]
         made.append((data, np.log(x) if exp else x))
     return made
 

@@ -33,7 +33,7 @@ _PLAIN = ("random", "data")
 # How many columns of points of a kind are looked at, where a few stand for all; the largest slope's is one more.
 _SOME = {"ties": 2, "probabilities": 2, "extremes": 2, "shapes": 1, "parameters": 1, "upstreams": 1}
 # Kinds of points that stand on bounds of the domain, the only class of one having a probability of 1.
-_BOUNDED = ("probabilities", "shapes")
+_BOUNDED = ("probabilities", "extremes", "shapes")
 # Kinds of points at which second derivatives are beyond all numbers, or say nothing that they have not said.
 _SLOPES = ("probabilities", "extremes", "upstreams", "containment")
 

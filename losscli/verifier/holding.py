@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from losscli.evaluate import evaluate
+from losscli.evaluate import denominator, evaluate
 from losscli.inputs import Array
 from losscli.results import Reduction, Wants
 from losscli.verifier.field import Field
@@ -42,7 +42,7 @@ def upstreams(objective: Objective, claim: Array) -> Iterator[Held]:
     """The gradient of every reduction is that of the sum times a factor; that of Σ u L is that of Σ L, row by row."""
     field = Field(objective)
     allowance = 2.0 * field.allowance + _ROUNDINGS * UNIT * np.abs(claim) + _TINY
-    weight = 1.0 if field.pooled else evaluate(objective.bound, objective.plan, reduction="sum", empty="nan").weight
+    weight = 1.0 if field.pooled else _total(objective)
     yield Held(claimed(objective, reduction="none")[0], claim, allowance, "each row's own")
     if weight > 0.0:
         yield Held(claimed(objective, reduction="mean")[0] * weight, claim, allowance, "mean × N = sum")
@@ -52,6 +52,14 @@ def upstreams(objective: Objective, claim: Array) -> Iterator[Held]:
     plain = replace(objective, plan=replace(objective.plan, sample_weight=None))
     expected = claimed(plain)[0] * weights.reshape(-1, *[1] * (claim.ndim - 1))
     yield Held(claim, expected, allowance, "weight × each row's own")
+
+
+def _total(objective: Objective) -> float:
+    """What a mean of the losses divides by, from the rows that count."""
+    if objective.bound.loss.dialect is not None:
+        return denominator(objective.bound, objective.plan)
+    groups = objective.table.groups
+    return objective.table.weighing.total if groups is None else float(len(groups.sizes))
 
 
 def containment(objective: Objective, _: Array) -> Iterator[Held]:
