@@ -1,11 +1,13 @@
 """Bring README.md up to date: run its examples and write down what they print, and make its tables again.
 
 `python tools/readme.py` rewrites the file; with `--check` it only tells, by exit code 1 and a difference, that the
-file is out of date. Three things are made:
+file is out of date. `python tools/readme.py docs/functions.md` does the same for another page; what its examples import
+must be installed. Three things are made:
 
-- the output below each `$ command` of a ```console block, of one bash that starts in a folder with the samples in it;
+- the output below each `$ command` of a ```console block, of one bash that starts in a folder with the samples in it,
+  and with the files that stand on the page: blocks of code whose first line is a comment with a name and no more;
 - the output below each `>>>` of a ```python block, which share one namespace;
-- what stands between `<!-- NAME:begin -->` and `<!-- NAME:end -->`, for the names in PARTS.
+- what stands between `<!-- NAME:begin -->` and `<!-- NAME:end -->`, for the names in PARTS, in README.md.
 """
 
 from __future__ import annotations
@@ -39,6 +41,7 @@ NOISE = re.compile(r"(?<=an error above )[0-9.e+-]+")
 NUMBER = re.compile(r"(?<![\w.])[+-]?\d+(?:\.\d+)?(?:e[+-]?\d+)?(?![\w.]*\w)")
 
 _CONSOLE = re.compile(r"(?<=^```console\n).*?(?=^```$)", re.DOTALL | re.MULTILINE)
+_FILE = re.compile(r"^```\w+\n(?:#|//) ([\w.]+\.\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _PYTHON = re.compile(r"(?<=^```python\n)>>>.*?(?=^```$)", re.DOTALL | re.MULTILINE)
 
 
@@ -119,12 +122,19 @@ def python(text: str, names: dict[str, Any]) -> str:
 
 
 def renewed(text: str) -> str:
-    """README.md's text with everything in it made again."""
+    """A page's text with the output of its examples made again."""
     with workplace() as (folder, environment):
+        for name, code in _FILE.findall(text):
+            (folder / name).write_text(code, encoding="utf-8")
         text = _CONSOLE.sub(lambda found: console(found[0], folder, environment), text)
         names: dict[str, Any] = {}
         with contextlib.chdir(folder):
             text = _PYTHON.sub(lambda found: python(found[0], names), text)
+    return text
+
+
+def parts(text: str) -> str:
+    """README.md's text with its parts made again."""
     for name, make in PARTS.items():
         begin, end = (f"<!-- {name}:{word} -->" for word in ("begin", "end"))
         if text.count(begin) != 1 or text.count(end) != 1:
@@ -152,18 +162,20 @@ def differences(old: str, new: str) -> list[str]:
 
 
 def main() -> int:
-    """Rewrite README.md, or check it."""
-    parser = argparse.ArgumentParser(description="Bring README.md up to date.")
+    """Rewrite a page, or check it."""
+    parser = argparse.ArgumentParser(description="Bring README.md, or another page, up to date.")
+    parser.add_argument("page", nargs="?", type=Path, default=README, help="README.md unless said otherwise")
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when it is out of date")
-    check: bool = parser.parse_args().check
-    old = README.read_text(encoding="utf-8")
-    new = renewed(old)
+    args = parser.parse_args()
+    page: Path = args.page.resolve()
+    old = page.read_text(encoding="utf-8")
+    new = renewed(parts(old) if page == README else old)
     found = differences(old, new)
-    if check:
+    if args.check:
         print("\n".join(found), end="\n" if found else "")
         return int(bool(found))
     if found:
-        README.write_text(new, encoding="utf-8", newline="\n")
+        page.write_text(new, encoding="utf-8", newline="\n")
     return 0
 
 
