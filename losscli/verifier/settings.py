@@ -45,6 +45,9 @@ def _settings(entry: Parameter) -> Iterator[Any]:
         yield from param.choices
     else:
         values = {*_VALUES, *(bound for bound in (param.at_least, param.at_most) if bound is not None)}
+        if param.above is not None and param.below is not None:
+            # Of open bounds what is near them.
+            values |= {param.above + (param.below - param.above) * share for share in (1.0 / 64.0, 63.0 / 64.0)}
         yield from (entry.type(v) for v in sorted(values) if param.admits(v) and entry.type(v) == v)
 
 
