@@ -19,12 +19,14 @@ _BESIDE = 2.0**-20  # of the length
 class Integral:
     """What a function gains while one entry moves, against the integral of the gradient that it claims.
 
-    ``noise`` is the error of a value. Nothing is divided by a small step: the errors are not those of a difference.
+    ``noise`` is the error of a value, ``allowance`` that of each claim. Nothing is divided by a small step: the errors
+    are not those of a difference.
     """
 
     entries: Entries
     claim: Array
     noise: float
+    allowance: Array
     name: str = "path integral"
 
     def slope(self, index: tuple[int, ...]) -> float | None:
@@ -42,7 +44,8 @@ class Integral:
             made[index] = self._claims(x)[index]
             return made
 
-        said = path_integral(lambda x: self._value(x, index), self.entries.x, gradient, v=v, noise=self.noise)
+        noise = max(self.noise, float(self.allowance[index]) * length)
+        said = path_integral(lambda x: self._value(x, index), self.entries.x, gradient, v=v, noise=noise)
         if said.agree and self._alone(index, length):
             return None
         return None if said.agree is None else float(self.claim[index]) if said.agree else float("nan")

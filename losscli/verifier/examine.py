@@ -149,7 +149,7 @@ class Examination:
             entries.name,
             claim,
             columns,
-            witness=Integral(entries, claim, noise),
+            witness=Integral(entries, claim, noise, spare),
             low=low,
             high=high,
             plant=True,

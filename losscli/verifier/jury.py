@@ -45,13 +45,17 @@ class Witness(Protocol):
 
 @dataclass(frozen=True)
 class Heard:
-    """One column of a claim as it is judged: its entries, claims, numeric slopes, and verdicts that may change yet."""
+    """One column of a claim as it is judged: its entries, claims, numeric slopes, and verdicts that may change yet.
+
+    ``allowance`` is what the rounding of the claims themselves may be.
+    """
 
     column: Column
     slopes: Slopes
     claimed: Array
     index: Sequence[tuple[int, ...]]
     codes: IntArray
+    allowance: Array | float = 0.0
 
     @property
     def failed(self) -> Ints:
@@ -112,7 +116,8 @@ class Jury:
         at = int(smooth[len(smooth) // 2])
         truth = witness.slope(one.index[at])
         if truth is not None:
-            self._note(witness.name, 1, abs(truth - float(one.slopes.value[at])) <= float(one.slopes.bar[at]))
+            bar = (one.slopes.bar + one.allowance)[at]
+            self._note(witness.name, 1, abs(truth - float(one.slopes.value[at])) <= float(bar))
 
     def _by_slope(self, witness: Witness, one: Heard) -> Ints:
         """Failures put to a witness with slopes: it takes the side of what is nearer. Those that it cannot tell of."""

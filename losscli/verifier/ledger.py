@@ -286,7 +286,7 @@ def _heard(found: Found, claim: Array) -> Heard:
     claimed = np.asarray(claim[column.at])
     # Reasons of its own: planted faults are judged by the slopes as they were found.
     own = replace(s, reason=s.reason.copy())
-    return Heard(column, own, claimed, _indices(claim, column), judge(claimed, s, found.allowance))
+    return Heard(column, own, claimed, _indices(claim, column), judge(claimed, s, found.allowance), found.allowance)
 
 
 def _indices(claim: Array, column: Column) -> list[tuple[int, ...]]:

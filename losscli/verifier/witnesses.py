@@ -87,6 +87,11 @@ class _Line:
         return terms.reshape(self.units, -1).sum(axis=1)
 
     @cached_property
+    def reach(self) -> Array:
+        """How far the entries of each unit go, 1 at most: 0 where none moves, and nothing is seen."""
+        return np.minimum(1.0, np.abs(self.v).reshape(self.units, -1).max(axis=1, initial=0.0))
+
+    @cached_property
     def claim(self) -> Array:
         """The claimed gradient at x."""
         self.evaluations += 1
@@ -149,7 +154,8 @@ def taylor(
     window = np.stack([line.value(line.point(2.0**-30 * at)) for at in OFFSETS])
     rounding = line.rounding(middle, np.maximum(np.nan_to_num(spread(window)), noise))
     odd, even, blur = (np.array(part) for part in zip(*(_remainders(line, h, middle) for h in _STEPS), strict=True))
-    said = _rates(odd, even, blur + rounding, line.along)
+    said = _rates(odd, even, blur + rounding, np.maximum(BLUNT * np.abs(line.along), RESOLUTION * line.reach))
+    said[line.reach == 0.0] = 0
     said[np.isfinite(middle) & ~np.isfinite(line.along)] = -1
     said[~np.isfinite(middle)] = 0
     return witnessed("taylor", said, line.evaluations, "slope of the odd remainder")
@@ -165,8 +171,11 @@ def _remainders(line: _Line, h: float, middle: Array) -> tuple[Array, Array, Arr
     return 0.5 * (above - below) - line.sum(terms), 0.5 * (above + below) - middle, blur
 
 
-def _rates(odd: Array, even: Array, blur: Array, slope: Array) -> IntArray:
-    """1, -1 or 0 for every unit: right, wrong, or no telling, by the slopes of the last remainders that show."""
+def _rates(odd: Array, even: Array, blur: Array, fine: Array) -> IntArray:
+    """1, -1 or 0 for every unit: right, wrong, or no telling, by the slopes of the last remainders that show.
+
+    ``fine`` is the largest error of a slope with which there is something to tell.
+    """
     steps, units = odd.shape
     shows = np.abs(odd) > blur
     rate = np.log(np.abs(odd[:-1] / odd[1:])) / np.log(4.0)
@@ -174,7 +183,7 @@ def _rates(odd: Array, even: Array, blur: Array, slope: Array) -> IntArray:
     bent = (np.minimum(np.abs(even[:-1]), np.abs(even[1:])) > blur[1:]) & (bend < 1.5)
     bound = np.nanmin(np.where(np.isnan(odd), np.inf, (np.abs(odd) + blur) / _STEPS[:, None]), axis=0)
     said = np.zeros(units, dtype=np.int8)
-    sharp = bound <= np.maximum(BLUNT * np.abs(slope), RESOLUTION)
+    sharp = bound <= fine
     for unit in range(units):
         runs = [at for at in range(_RUN - 1, steps) if shows[at - _RUN + 1 : at + 1, unit].all()]
         last = runs[-1] if runs else steps - 1
@@ -218,11 +227,12 @@ def path_integral(
     gap, error, size = _integral(line, rounding, rounds)
     total, size = gap.sum(axis=0), size.sum(axis=0)
     bar = _bar(error, size, rounding)
-    sharp = bar <= np.maximum(BLUNT * np.maximum(np.abs(values[1] - values[0]), size), RESOLUTION)
+    sharp = bar <= np.maximum(BLUNT * np.maximum(np.abs(values[1] - values[0]), size), RESOLUTION * line.reach)
     # What is missing in one piece, however small, is a jump, or a slope too steep to be seen.
     spread_out = np.abs(gap).max(axis=0) < BLUNT * np.abs(gap).sum(axis=0)
     wrong = (np.abs(total) > bar) & spread_out
     said = np.where(wrong, -1, np.where((np.abs(total) <= bar) & sharp, 1, 0)).astype(np.int8)
+    said[line.reach == 0.0] = 0
     said[np.isfinite(values[0]) & ~np.isfinite(line.along)] = -1
     said[~np.isfinite(values[0])] = 0
     return witnessed("path integral", said, line.evaluations, "f(b) − f(a) against ∫ g·dx")
