@@ -75,7 +75,7 @@ def of_one_row(_: tuple[Any, ...], __: dict[str, Any], g: Array) -> Array:
 
 def of_a_small_exponent(variables: tuple[Any, ...], params: dict[str, Any], g: Array) -> Array:
     """Wrong for γ < 1, and only where the exponential saturates."""
-    return np.where((0.0 < params["gamma"] < 1.0) & (g != 0.0), 1.01 * g, g) if len(variables) else g
+    return np.where((0.0 < params["gamma"] < 1.0) & (np.abs(variables[0]) > 15.0), 1.01 * g, g)
 
 
 def leaking(_: tuple[Any, ...], __: dict[str, Any], g: Array) -> Array:

@@ -30,10 +30,10 @@ from losscli.verifier.whole import LARGEST, certify
 _ROWS, _COLUMNS = 64, 64
 # Kinds of points that are not chosen to be hard: planted faults must show there, and witnesses are heard.
 _PLAIN = ("random", "data")
-# How many columns of points of a kind are looked at, where a few stand for all; the largest slope's is one more.
-_SOME = {"ties": 2, "probabilities": 2, "extremes": 2, "shapes": 1, "parameters": 1, "upstreams": 1}
+# Kinds of points of which a few stand for all: one column is looked at, and that of the largest slope.
+_ALIKE = ("ties", "probabilities", "extremes", "shapes", "parameters", "upstreams")
 # Kinds of points that stand on bounds of the domain, the only class of one having a probability of 1.
-_BOUNDED = ("probabilities", "extremes", "shapes")
+_BOUNDED = ("saturation", "probabilities", "extremes", "shapes")
 # Kinds of points at which second derivatives are beyond all numbers, or say nothing that they have not said.
 _SLOPES = ("probabilities", "extremes", "upstreams", "containment")
 
@@ -161,7 +161,7 @@ def _look(ledger: Ledger, task: _Task, name: str, order: int = 1) -> None:
     domain = task.plan.signature.domain(name, task.plan.link)
     # A planted fault in the largest entry must be seen: its column is among those looked at.
     largest = np.unravel_index(int(np.argmax(np.abs(claim))), claim.shape)
-    columns = objective.columns(_SOME.get(task.kind, _COLUMNS), tuple(int(i) for i in largest))
+    columns = objective.columns(1 if task.kind in _ALIKE else _COLUMNS, tuple(int(i) for i in largest))
     ledger.look(
         label,
         name,
@@ -171,7 +171,7 @@ def _look(ledger: Ledger, task: _Task, name: str, order: int = 1) -> None:
         low=domain.low,
         high=domain.high,
         plant=task.kind in _PLAIN,
-        sample=task.kind not in _SOME,
+        sample=task.kind not in _ALIKE,
         what=what,
         case=task.plan,
     )
