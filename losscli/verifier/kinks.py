@@ -123,6 +123,25 @@ def _same(a: NDArray[Any], b: NDArray[Any]) -> BoolArray:
     return np.asarray(equal if equal.ndim == 1 else equal.reshape(equal.shape[0], -1).all(axis=1), np.bool_)
 
 
+def _ulp(x: Array) -> Array:
+    return np.asarray(np.spacing(np.maximum(np.abs(x), np.finfo(np.float64).tiny)))
+
+
+def _changes(label: Piece, x: Array) -> BoolArray:
+    """Where a label changes within ULPS floats of x."""
+    here, ulp = label(x), _ulp(x)
+    on = np.zeros(x.shape, np.bool_)
+    for n in range(1, ULPS + 1):
+        on |= ~_same(label(x - n * ulp), here) | ~_same(label(x + n * ulp), here)
+    return on
+
+
+def on_kinks(piece: Piece | None, x: Array) -> BoolArray:
+    """Find the entries that stand on a kink, as the labels of smooth pieces tell."""
+    with np.errstate(all="ignore"):
+        return np.zeros(x.shape, np.bool_) if piece is None else _changes(piece, x)
+
+
 def declared_reach(piece: Piece | None, x: Array, scale: Array, low: Array, high: Array) -> Reach:
     """Read the declared pieces around x: a side is clean up to the largest step below which no label changes."""
     if piece is None:
@@ -132,11 +151,8 @@ def declared_reach(piece: Piece | None, x: Array, scale: Array, low: Array, high
         with np.errstate(all="ignore"):
             return np.asarray(piece(np.clip(t, low, high)))
 
-    here = label(x)
-    ulp = np.spacing(np.maximum(np.abs(x), np.finfo(np.float64).tiny))
-    on = np.zeros(x.shape, np.bool_)
-    for n in range(1, ULPS + 1):
-        on |= ~_same(label(x - n * ulp), here) | ~_same(label(x + n * ulp), here)
+    here, ulp = label(x), _ulp(x)
+    on = _changes(label, x)
     mask = on.reshape(on.shape + (1,) * (here.ndim - 1))
 
     def clean(step: Array) -> Array:

@@ -20,7 +20,7 @@ from losscli.inputs import Array, Fold, Groups, Ints
 from losscli.loss import Bound, Pooled
 from losscli.plan import Plan
 from losscli.targets import Table, arrange
-from losscli.verifier.kinks import BoolArray, declared_reach
+from losscli.verifier.kinks import BoolArray, on_kinks
 
 Labels = np.ndarray[Any, Any]
 
@@ -40,11 +40,6 @@ class Column:
     piece: Callable[[Array], Labels] | None
     noise: Array | float = 0.0
     moot: BoolArray | None = None
-
-
-def _on_kinks(column: Column) -> BoolArray:
-    every = np.full(column.x.shape, np.inf)
-    return declared_reach(column.piece, column.x, np.ones_like(every), -every, every).on
 
 
 # Nearer to a bound than this, a probability leaves steps with few digits or none.
@@ -147,7 +142,7 @@ class Objective:
         # Entries that meet in one loss move one at a time.
         f = one_by_one if self.shared or isinstance(self._kernel(), Pooled) else at_once
         # On a kink the slope may jump: there is no curvature that a claim could be held against.
-        return replace(column, f=f, noise=0.0, moot=_on_kinks(column))
+        return replace(column, f=f, noise=0.0, moot=on_kinks(column.piece, column.x))
 
     def sloped(self, column: Column, *, edges: bool = False) -> Column:
         """A column that expects no slope where the loss jumps; with ``edges`` none beside a bound of the domain either.
@@ -155,7 +150,9 @@ class Objective:
         There a step is too short to tell anything, and the slope may be infinite.
         """
         kinks, domain = self.bound.loss.kinks, self.plan.signature.domain(self.name, self.plan.link)
-        moot = _on_kinks(column) if kinks is not None and kinks.jump else np.zeros(column.x.shape, np.bool_)
+        moot = (
+            on_kinks(column.piece, column.x) if kinks is not None and kinks.jump else np.zeros(column.x.shape, np.bool_)
+        )
         if edges:
             moot |= np.minimum(column.x - domain.low, domain.high - column.x) < _BESIDE
         return replace(column, moot=moot)
