@@ -1,0 +1,484 @@
+"""The verifier's own rules, each switched off in turn: a check of a small battery must then come out wrong.
+
+The battery is made of functions whose derivatives are known by heart, and shares no code with the catalogue. A rule is
+switched off by other words in the source of the function that has it, or by another number for a constant.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import textwrap
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import FunctionType, ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from losscli.verifier import (
+    along,
+    answer,
+    differences,
+    entries,
+    examine,
+    functions,
+    jury,
+    kinks,
+    locate,
+    probes,
+    verdict,
+    witnesses,
+)
+from losscli.verifier.answer import Answer
+from losscli.verifier.differences import slopes
+from losscli.verifier.examine import Examination, Given
+from losscli.verifier.functions import NUMPY, Target, claimant_of
+from losscli.verifier.ledger import Check, Ledger
+from losscli.verifier.objective import Column
+from losscli.verifier.probes import probe
+from losscli.verifier.verdict import VERDICTS, judge
+
+Array = np.ndarray
+INF = np.inf
+
+# The battery --------------------------------------------------------------------------------------------------------
+
+
+def words(f: Any, x: Any, claim: Any, **more: Any) -> list[str]:
+    """The verdict of every claim."""
+    at = np.atleast_1d(np.asarray(x, float))
+    found = slopes(f, at, **more)
+    return [str(VERDICTS[code]) for code in judge(np.broadcast_to(np.asarray(claim, float), at.shape), found)]
+
+
+def looked(f: Any, x: Any, claim: Any, *, column: dict[str, Any] | None = None, **more: Any) -> Check:
+    """One column of claims through a ledger."""
+    at = np.atleast_1d(np.asarray(x, float))
+    made = Ledger()
+    made.look("point", "x", np.asarray(claim, float), [Column((slice(None),), at, f, None, **(column or {}))], **more)
+    return made.check("f", {}, 0, "")
+
+
+def own(f: Any, *, shape: tuple[int, ...] = (4,), **inputs: Any) -> Answer:
+    """A function that returns (value, gradient), as a user's is looked at."""
+    target = Target(getattr(f, "__name__", "f"), f, sys.modules[__name__], Path(__file__))
+    x = np.random.default_rng(1).normal(size=shape)
+    examination = Examination()
+    given = {"x": x, **inputs}
+    examination.look(claimant_of(target, [NUMPY], given), Given("data", given))
+    return examination.answer(target.label, "")
+
+
+@dataclass(frozen=True)
+class Says:
+    """A witness that knows the slope, or has none to give."""
+
+    truth: float | None
+    name: str = "oracle"
+
+    def slope(self, _: tuple[int, ...]) -> float | None:
+        return self.truth
+
+
+def bars_hold_the_truth() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-3.0, 3.0, 20_000)
+    assert set(words(np.exp, x, np.exp(x))) == {"pass"}
+    assert set(words(lambda t: np.sin(5.0 * t), x, 5.0 * np.cos(5.0 * x))) == {"pass"}
+    y = 10.0 ** rng.uniform(-6.0, 0.0, 20_000)
+    assert "fail" not in words(lambda t: t * np.sqrt(t), y, 1.5 * np.sqrt(y), low=0.0)
+
+
+def rounding_is_no_slope() -> None:
+    x = np.linspace(-3.0, 3.0, 501)
+    assert set(words(lambda t: np.sqrt(1.0 + t**2) - 1.0, x, x / np.sqrt(1.0 + x**2))) == {"pass"}
+
+
+def saturated_functions_hide_their_slopes() -> None:
+    # All around 40 the logarithm is exactly 0, and its slope is not.
+    assert words(lambda t: np.log(1.0 + np.exp(-t)), 40.0, -np.exp(-40.0)) == ["pass"]
+
+
+def slow_powers_have_wide_bars() -> None:
+    x = 10.0 ** np.linspace(-8.0, -6.0, 200)
+    assert "fail" not in words(lambda t: 1.0 + np.abs(t) ** 2.25, x, 2.25 * x**1.25)
+
+
+def a_kink_takes_what_lies_between() -> None:
+    f = lambda t: np.abs(t) + 0.3 * t**2  # noqa: E731
+    assert words(f, 0.0, -1.0) == words(f, 0.0, 0.25) == words(f, 0.0, 1.0) == ["kink_ok"]
+    assert words(f, 0.0, 1.01) == words(f, 0.0, -1.01) == ["kink_fail"]
+
+
+def a_declared_kink_nearby_is_not_stepped_over() -> None:
+    x = 3e-9
+    assert words(np.abs, x, 1.0, piece=np.sign) == ["pass"]
+    assert words(np.abs, x, 0.5, piece=np.sign) == ["fail"]
+
+
+def a_jump_has_no_slope() -> None:
+    assert words(np.cbrt, [0.0, 1e-9], 1e6) == ["inconclusive", "inconclusive"]
+    assert words(lambda t: t * np.log(np.abs(t) + 1e-300), 0.0, -690.0) == ["inconclusive"]
+    assert words(lambda t: np.where(t > 0.0, 1.0, 0.0) + t, 0.0, 1.0) == ["inconclusive"]
+
+
+def nobody_is_called_outside_the_domain() -> None:
+    seen = []
+
+    def f(t: Array) -> Array:
+        seen.append(t.copy())
+        return np.log(t) + np.log1p(-t)
+
+    x = np.array([1e-9, 1e-3, 0.5, 1.0 - 1e-6])
+    assert set(words(f, x, 1.0 / x - 1.0 / (1.0 - x), low=0.0, high=1.0)) == {"pass"}
+    assert min(map(np.min, seen)) >= 0.0
+    assert max(map(np.max, seen)) <= 1.0
+
+
+def what_is_not_a_number_is_never_right() -> None:
+    for claim in (np.nan, INF, -INF):
+        assert words(np.sin, 0.3, claim) == ["fail"]
+        assert words(np.abs, 0.0, claim) == ["kink_fail"]
+        assert looked(np.sin, [0.3], [claim]).verdict == "fail"
+    assert words(lambda t: np.log(t - 1.0), 0.5, 1.0) == words(lambda t: t * np.nan, 0.5, np.nan) == ["nonfinite"]
+
+
+def a_blunt_bar_passes_nobody() -> None:
+    # Beside 1e16 the next number is 2 away.
+    assert words(lambda t: 1e16 + t, 0.5, 1.0) == words(lambda t: 1e16 + t, 0.5, 0.0) == ["inconclusive"]
+
+
+def a_slope_of_zero_can_be_right() -> None:
+    assert words(lambda t: (t - 0.3) ** 4 + 2.0, 0.3, 0.0) == ["pass"]
+
+
+def two_mechanisms_must_agree_that_it_is_wrong() -> None:
+    square, x = (lambda t: t**2), np.array([0.75])
+    assert looked(square, x, [1.5], witness=Says(1.5)).verdict == "pass"
+    assert looked(square, x, [2.0], witness=Says(1.5)).verdict == "fail"
+    assert looked(square, x, [2.0], witness=Says(2.0)).verdict == "inconclusive"
+    # Without slopes of its own a witness leaves it to the Taylor test, which sees a wrong slope as well.
+    assert looked(square, x, [2.0], witness=Says(None)).verdict == "fail"
+
+
+def a_failure_that_nobody_confirms_is_none() -> None:
+    square, column = (lambda t: t**2), {"noise": 0.0}
+    # On a bound of the domain the Taylor test has no room, and without a witness there is no second mechanism.
+    assert looked(square, [0.75], [2.0], column=column, low=0.75).verdict == "inconclusive"
+    assert looked(square, [0.75], [2.0], column=column, low=0.75, witness=Says(1.5)).verdict == "fail"
+
+
+def witnesses_that_see_nothing_are_silent() -> None:
+    for witness in (witnesses.taylor, witnesses.path_integral):
+        for v, agree in ((np.zeros(3), None), (np.full(3, 0.5), False)):
+            assert witness(np.sum, np.zeros(3), lambda x: 5.0 + 0.0 * x, v=v).agree is agree
+
+
+def a_witness_that_disagrees_forbids_a_pass() -> None:
+    made = Ledger()
+    made.look("point", "x", np.array([1.5]), [Column((slice(None),), np.array([0.75]), lambda t: t**2, None)])
+    made.jury.hear(witnesses.Witnessed("other", False, 3, ""))
+    assert made.check("f", {}, 0, "").verdict == "inconclusive"
+
+
+def nothing_checked_is_no_pass() -> None:
+    assert Ledger().check("f", {}, 0, "").verdict == "not_checked"
+    assert own(lambda x: ((x**2).sum(), 2.0 * x), shape=(0,)).check.verdict == "not_checked"
+
+
+def what_stays_open_forbids_a_pass() -> None:
+    x = np.linspace(0.1, 0.9, 10)
+    f = lambda t: np.where(t < 0.15, t**2, 1e16 + t)  # noqa: E731
+    assert looked(f, x, np.where(x < 0.15, 2.0 * x, 1.0)).verdict == "inconclusive"
+
+
+def faults_are_planted_and_seen() -> None:
+    x = np.linspace(0.1, 0.9, 7)
+    check = looked(np.sin, x, np.cos(x), plant=True)
+    assert (check.verdict, check.planted, check.caught) == ("pass", 12, 12)
+    # An allowance that swallows the faults is a verifier that sees none.
+    blind = looked(np.sin, x, np.cos(x), plant=True, allowance=np.full(7, 1e6))
+    assert (blind.verdict, blind.caught < blind.planted) == ("fail", True)
+
+
+def rows_that_do_not_count_have_no_slope() -> None:
+    made = Ledger()
+    made.look("point", "x", np.array([1.5]), [Column((slice(None),), np.array([0.75]), lambda t: t**2, None)])
+    made.stray("point", "x", np.array([[0.0, 1e-300]]))
+    assert made.check("f", {}, 0, "").verdict == "fail"
+
+
+def single_precision_is_allowed_its_rounding() -> None:
+    def single(x: Array) -> tuple[Any, Any]:
+        return (x**4).sum(), (4.0 * x**3).astype(np.float32)
+
+    assert own(single).check.verdict == "pass"
+
+
+def rows_that_need_each_other_are_not_moved_together() -> None:
+    def mixed(x: Array) -> tuple[Any, Any]:
+        return x * x.sum(), x.sum() + np.full_like(x, x.sum())
+
+    assert own(mixed).check.verdict == "pass"
+
+
+def a_function_may_not_write_to_its_input() -> None:
+    def spoils(x: Array) -> tuple[Any, Any]:
+        value, slope = (x**2).sum(), 2.0 * x
+        x *= 2.0
+        return value, slope
+
+    assert own(spoils).check.verdict == "fail"
+
+
+def random_numbers_forbid_a_pass() -> None:
+    rng = np.random.default_rng(0)
+    assert own(lambda x: ((x**2).sum() + 1e-14 * rng.normal(), 2.0 * x)).check.verdict == "inconclusive"
+
+
+def one_wrong_point_is_enough() -> None:
+    def hole(x: Array) -> tuple[Any, Any]:
+        return np.sin(x).sum(), np.where(x == 0.25, 0.0, np.cos(x))
+
+    assert own(hole, x=np.array([0.5, 0.25])).check.verdict == "fail"
+
+
+def a_gradient_has_the_shape_of_its_input() -> None:
+    assert own(lambda x: ((x**2).sum(), np.append(2.0 * x, 0.0))).check.verdict == "fail"
+
+
+SIZE = 48
+POINT = np.random.default_rng(3).normal(size=SIZE)
+
+
+def terms(x: Array) -> Array:
+    return np.log(np.cosh(x))
+
+
+def certificates_hold() -> None:
+    # Errors of alternating sign cancel along directions that are all of one.
+    error = 1e-3 * (-1.0) ** np.arange(SIZE)
+    made = [probe(terms, POINT, np.tanh(POINT) + error, seed=seed, count=24, confidence=0.9) for seed in range(6)]
+    assert all(one.verdict == "fail" for one in made)
+    right = [probe(terms, POINT, np.tanh(POINT), seed=seed, count=24) for seed in range(2)]
+    assert all(one.verdict == "pass" for one in right)
+    # Half of 24 probes tell by how much: nine in ten of such bounds hold, and no fewer than all of these six.
+    assert all(one.norm_bound >= np.linalg.norm(error) for one in made)
+
+
+def many_kinks_close_together_are_no_error() -> None:
+    for seed in range(3):
+        x = 1e-4 * np.random.default_rng(seed).normal(size=5000)
+        claim = np.sign(x) / x.size
+        assert probe(lambda z: float(np.abs(z).mean()), x, claim, seed=seed).verdict != "fail"
+
+
+def what_is_located_is_wrong() -> None:
+    claim = np.tanh(POINT)
+    claim[5] += 0.1
+    found = locate.locate(terms, POINT, claim, seed=0, groups={"the first twelve": np.arange(SIZE) < 12})
+    assert [hit.index for hit in found.entries] == [(5,)]
+
+
+def a_refused_certificate_is_a_failure() -> None:
+    made = Ledger()
+    made.look("point", "x", np.array([1.5]), [Column((slice(None),), np.array([0.75]), lambda t: t**2, None)])
+    made.certify("data", "x", POINT, probe(terms, POINT, 2.0 * np.tanh(POINT), seed=0), None)
+    assert made.check("f", {}, 0, "").verdict == "fail"
+
+
+def complex_numbers_are_not_trusted() -> None:
+    # NumPy's abs is not analytic: an imaginary step says |x|, and 2|x| is right.
+    said = witnesses.complex_step(lambda x: (np.abs(x) * x).sum(), POINT, lambda x: 2.0 * np.abs(x))
+    assert said.agree is None
+
+
+BATTERY = {
+    name: check
+    for name, check in list(globals().items())
+    if isinstance(check, FunctionType)
+    and check.__module__ == __name__
+    and not inspect.signature(check).parameters
+    and check.__annotations__ == {"return": "None"}
+}
+
+
+# Its mutations ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule of the verifier: other words in a function's source switch it off, or another value of a constant."""
+
+    where: Any
+    old: str
+    new: Any
+    red: Callable[[], None]
+
+    def switch_off(self, patch: pytest.MonkeyPatch) -> None:
+        if isinstance(self.where, ModuleType):
+            assert hasattr(self.where, self.old)
+            patch.setattr(self.where, self.old, self.new)
+            return
+        function = inspect.unwrap(getattr(self.where, "fget", None) or getattr(self.where, "func", None) or self.where)
+        source = textwrap.dedent(inspect.getsource(function))
+        assert source.count(self.old) == 1, f"{function.__qualname__} has no longer: {self.old}"
+        made: dict[str, Any] = {}
+        lines = [line for line in source.replace(self.old, self.new).splitlines() if not line.startswith("@")]
+        exec(
+            compile("from __future__ import annotations\n" + "\n".join(lines), "<mutant>", "exec"),
+            function.__globals__,
+            made,
+        )
+        patch.setattr(function, "__code__", made[function.__name__].__code__)
+
+
+RULES = {
+    "kinks are looked for": Rule(kinks.Central.suspected, "> 2.0 *", "> np.inf *", a_kink_takes_what_lies_between),
+    "declared kinks bound the steps": Rule(
+        differences._problem,
+        "declared_reach(piece,",
+        "declared_reach(None,",
+        a_declared_kink_nearby_is_not_stepped_over,
+    ),
+    "a claim outside the sides of a kink fails": Rule(
+        verdict._kinked, "(claim < low) | (claim > high)", "claim != claim", a_kink_takes_what_lies_between
+    ),
+    "noise is measured and has a floor": Rule(
+        differences._problem,
+        "np.maximum(_noise(f, x, f0, near, left, right), noise_floor)",
+        "np.zeros_like(x)",
+        rounding_is_no_slope,
+    ),
+    "the floor of the noise is an ulp of the point": Rule(
+        differences._noise,
+        "np.maximum(np.abs(f0), np.minimum(np.abs(x), scale))",
+        "np.abs(f0)",
+        saturated_functions_hide_their_slopes,
+    ),
+    "bars are twice the estimate": Rule(differences, "SAFETY", 0.25, bars_hold_the_truth),
+    "slow convergence widens the bars": Rule(differences._safety, "4.0 * SAFETY", "SAFETY", slow_powers_have_wide_bars),
+    "quotients that grow are no slope": Rule(
+        differences._judged,
+        "(found.grown, Reason.DISCONTINUITY),\n        (found.turned, Reason.METHODS_DISAGREE),",
+        "",
+        a_jump_has_no_slope,
+    ),
+    "bounds of the domain bound the steps": Rule(
+        differences.slopes, "for b in (low, high))", "for b in (-np.inf, np.inf))", nobody_is_called_outside_the_domain
+    ),
+    "NaN claims fail": Rule(
+        verdict.judge,
+        "lost = ~np.isfinite(claim)",
+        "lost = np.zeros(claim.shape, bool)",
+        what_is_not_a_number_is_never_right,
+    ),
+    "NaN values pass nobody": Rule(
+        verdict.judge, "codes[silent] = NONFINITE", "codes[silent] = PASS", what_is_not_a_number_is_never_right
+    ),
+    "a blunt bar passes nobody": Rule(verdict, "BLUNT", INF, a_blunt_bar_passes_nobody),
+    "a fine bar is enough for a slope of zero": Rule(verdict, "RESOLUTION", 0.0, a_slope_of_zero_can_be_right),
+    "a witness can acquit": Rule(
+        jury.Jury._verdict, "if acquits:", "if False:", two_mechanisms_must_agree_that_it_is_wrong
+    ),
+    "a witness can convict": Rule(
+        jury.Jury._verdict, "self.confirmed += 1", "pass", two_mechanisms_must_agree_that_it_is_wrong
+    ),
+    "failures that nobody confirms are taken back": Rule(
+        jury.Jury.try_failures, "if not self.confirmed:", "if False:", a_failure_that_nobody_confirms_is_none
+    ),
+    "a Taylor test that moves nothing is silent": Rule(
+        witnesses.taylor, "said[line.reach == 0.0] = 0", "pass", witnesses_that_see_nothing_are_silent
+    ),
+    "an integral over nothing is silent": Rule(
+        witnesses.path_integral, "said[line.reach == 0.0] = 0", "pass", witnesses_that_see_nothing_are_silent
+    ),
+    "a witness that disagrees forbids a pass": Rule(
+        Ledger.check,
+        "all(method.agree for method in self.jury.methods)",
+        "True",
+        a_witness_that_disagrees_forbids_a_pass,
+    ),
+    "nothing checked is no pass": Rule(
+        verdict.overall, 'return "not_checked"', 'return "pass"', nothing_checked_is_no_pass
+    ),
+    "few may stay open": Rule(verdict, "UNSETTLED", 1.0, what_stays_open_forbids_a_pass),
+    "faults are planted": Rule(Ledger.look, "if plant:", "if False:", faults_are_planted_and_seen),
+    "a fault that is missed fails": Rule(Ledger.check, '"fail" if missed or', '"fail" if', faults_are_planted_and_seen),
+    "ignored rows have no slope": Rule(
+        Ledger.stray, "dropped != 0.0", "dropped != dropped", rows_that_do_not_count_have_no_slope
+    ),
+    "single precision has an allowance": Rule(
+        examine.Examination._entries,
+        "allowance(entries, claim, bits)",
+        "np.zeros(claim.shape)",
+        single_precision_is_allowed_its_rounding,
+    ),
+    "separability is found out": Rule(
+        entries.Entries.__dict__["separable"],
+        "return all(",
+        "return True or all(",
+        rows_that_need_each_other_are_not_moved_together,
+    ),
+    "writing to an input is seen": Rule(
+        functions.Call.changed,
+        "if not np.array_equal(",
+        "if False and not np.array_equal(",
+        a_function_may_not_write_to_its_input,
+    ),
+    "random numbers are seen": Rule(
+        examine.Examination._unrest,
+        "np.array_equal(value, values[0], equal_nan=True)",
+        "True",
+        random_numbers_forbid_a_pass,
+    ),
+    "doubts forbid a pass": Rule(
+        answer.Remarks.answer, 'elif self.doubts and verdict == "pass"', "elif False", random_numbers_forbid_a_pass
+    ),
+    "an integral does not see a point": Rule(
+        along.Integral.slope, "said.agree and self._alone(index, length)", "False", one_wrong_point_is_enough
+    ),
+    "shapes are compared": Rule(
+        examine.Examination.claim, "if claim.shape != shape:", "if False:", a_gradient_has_the_shape_of_its_input
+    ),
+    "directions have both signs": Rule(
+        probes._directions,
+        "rng.standard_normal(lines.x.shape)",
+        "np.abs(rng.standard_normal(lines.x.shape))",
+        certificates_hold,
+    ),
+    "bounds have a confidence": Rule(probes, "chi_squared", lambda *_: 1e9, certificates_hold),
+    "a second look is a finer one": Rule(probes, "FINE", 1.0, many_kinks_close_together_are_no_error),
+    "what is located is confirmed": Rule(
+        locate._Search.confirmed, "not abs(claimed - s.value) <= s.bar", "True", what_is_located_is_wrong
+    ),
+    "a refused certificate fails": Rule(
+        Ledger.check, ' or on_the_whole == "fail" else', " else", a_refused_certificate_is_a_failure
+    ),
+    "complex numbers are guarded": Rule(
+        witnesses.complex_step,
+        "not (np.abs(stepped - s.value) <= s.bar)[known].all()",
+        "False",
+        complex_numbers_are_not_trusted,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BATTERY)
+def test_with_all_rules_the_battery_is_green(name: str) -> None:
+    BATTERY[name]()
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_without_a_rule_a_check_is_red(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    RULES[name].switch_off(monkeypatch)
+    # What no longer fits together may well raise an error of its own.
+    with pytest.raises((AssertionError, ValueError)):
+        RULES[name].red()
+
+
+def test_every_check_of_the_battery_is_there_for_a_rule() -> None:
+    assert {rule.red.__name__ for rule in RULES.values()} == set(BATTERY)
