@@ -24,6 +24,8 @@ Env = Mapping[str, Any]
 # Working digits grow by these factors. 1 + exp(-3600) is 1 in fewer than 1560 digits: only from 1600 on are an exact 0,
 # an inf or a nan believed, and noise taken for 0.
 _LADDER, _BELIEVED = (1, 2, 8, 32, 128), 1600
+# Exponents beyond this one cost more digits than a look at them is worth.
+_STEEPEST = 3700.0
 # Slopes from one side, to O(h²), times 2: they see one smooth piece only, and at a kink the two sides differ.
 _STENCILS = {1: (-3, 4, -1), 2: (4, -10, 8, -2)}
 # Mpmath keeps its precision in one global context: two threads would run in each other's digits.
@@ -62,7 +64,7 @@ class Program:
         Raises ValueError where `env` lacks a name and ArithmeticError where the digits never settle (see `settle`).
         """
         scope = self._scope(env)
-        return settle(lambda: self._run(scope), digits)
+        return settle(lambda: self._run(scope), digits, self._hidden(scope))
 
     def slope(
         self, env: Env, name: str, index: Index | None = None, *, order: int = 1, side: int = 0, digits: int = 40
@@ -75,7 +77,7 @@ class Program:
         if order not in _STENCILS or side not in (-1, 0, 1):
             raise ValueError(f"order must be 1 or 2 and side -1, 0 or 1, not {order} and {side}")
         scope, sides = self._scope(env), (side,) if side else (-1, 1)
-        slopes = settle(lambda: self._slopes(scope, name, index, order, sides), digits)
+        slopes = settle(lambda: self._slopes(scope, name, index, order, sides), digits, self._hidden(scope))
         # Each side is known to `digits`; two of them may differ by a little more.
         if not _same(slopes[0], slopes[-1], digits - 2):
             raise ArithmeticError(f"no derivative of order {order} by {name}: from below and above {_shown(slopes)}")
@@ -88,7 +90,7 @@ class Program:
         most κ ε |q|. κ is inf where q is 0 but moves with an input, where it is infinite, and at an isolated point.
         """
         scope = self._scope(env)
-        return settle(lambda: _kappa(quantity or self._run, scope, names), 2)
+        return settle(lambda: _kappa(quantity or self._run, scope, names), 2, self._hidden(scope))
 
     def slope_condition(
         self, env: Env, names: Sequence[str], name: str, index: Index | None = None, *, order: int = 1, side: int = 0
@@ -100,6 +102,23 @@ class Program:
         if missing := self.names - env.keys():
             raise ValueError(f"the formula {self.formula!r} needs {', '.join(sorted(missing))}")
         return {name: _exact(value) for name, value in env.items()}
+
+    def _hidden(self, scope: Env) -> int:
+        """Digits behind which a term may hide that counts once all before it has cancelled.
+
+        Beside 1 stand e^-2x of the largest input and the smallest input itself: p log p of the softmax of (300, 0) is
+        1e-128, of which 1 - p has a 300th, and fewer digits agree on what is left without it.
+        """
+        mp = mp_context()
+        inputs = [abs(x) for value in scope.values() for _, x in _entries(value) if mp.isnormal(x)]
+        if not inputs:
+            return 0
+        steep = min(2.0 * float(min(max(inputs), 1e6)), _STEEPEST) if self._exponential else 0.0
+        return int(0.4343 * steep + max(0.0, -0.302 * int(mp.mag(min(inputs)))))
+
+    @functools.cached_property
+    def _exponential(self) -> bool:
+        return any("exp(" in text or "cosh(" in text for text in (self.formula, *(text for _, text in self.where)))
 
     def _run(self, scope: Env, frozen: Callable[[Any], Any] | None = None) -> mpf:
         room = FUNCTIONS | {"pi": mp_context().pi} | {name: scope[name] for name in self.names}
@@ -143,16 +162,17 @@ class _Held:
         return lambda _: next(kept)
 
 
-def settle(compute: Callable[[], T], digits: int) -> T:
+def settle(compute: Callable[[], T], digits: int, hidden: int = 0) -> T:
     """Agreed number (or tuple of numbers), on which two runs at rising precision agree to `digits` relative digits.
 
-    `compute` runs in mpmath's global precision, from digits + 10 to 128 times that. An exact 0, inf or nan is believed
-    only at 1600 digits, lest 1 - tanh(800) be 0; there, what sinks with the precision (noise, a slope at a flat point)
-    is taken for the 0 it is. Raises ArithmeticError with the last two values if they never agree.
+    `compute` runs in mpmath's global precision, from digits + 10 to 128 times that, and `hidden` digits more. An exact
+    0, inf or nan is believed only at 1600 digits, lest 1 - tanh(800) be 0; there, what sinks with the precision (noise,
+    a slope at a flat point) is taken for the 0 it is. Raises ArithmeticError with the last two values if they never
+    agree.
     """
     runs: list[Any] = []
     for factor in _LADDER:
-        work = max(digits + 10, 50) * factor
+        work = max(digits + 10, 50) * factor + hidden
         with _working(work):
             runs.append(compute())
         # Rounded, as mpmath cannot print a number of thousands of digits.

@@ -409,3 +409,14 @@ def test_program_is_a_value():
     assert copy == HUBER
     assert hash(copy) == hash(HUBER)
     assert copy.value({"prediction": 1.5, "target": 1.0, "delta": 0.5}) == mpmath.mpf(0.125)
+
+
+def test_a_term_that_shows_only_where_all_before_it_cancels() -> None:
+    # Of the entropy of two classes 300 apart, 1.5e-128 and 300 times that, fifty digits see the larger part alone.
+    where = (("p", "[exp(z)/sum(exp(w) for w in x) for z in x]"),)
+    with mp.workdps(700):
+        rest, p = mp.exp(-300), mpf(1e-300)
+        exact = mp.log1p(rest) + 300 * rest / (1 + rest)
+        binary = -p * mp.log(p) - (1 - p) * mp.log1p(-p)
+    assert near(Program("-sum(q*log(q) for q in p)", where).value({"x": [300.0, 0.0]}), exact, 49)
+    assert near(Program("-p*log(p) - (1 - p)*log(1 - p)").value({"p": 1e-300}), binary, 47)

@@ -66,6 +66,15 @@ def test_a_confident_row_keeps_its_digits(name: str, params: dict[str, float], v
     assert gradient[0].tolist() == pytest.approx([slope, -slope / 2, -slope / 2], rel=1e-14)
 
 
+@pytest.mark.parametrize("low", [-300.0, -340.0, -370.0, -700.0])
+def test_scores_far_apart_on_both_sides_of_zero(low: float) -> None:
+    # Both exponentials are floats, and their quotient is none.
+    result = evaluate(get("ce").bind(), {"logits": [[388.0, low]], "labels": [1]}, wants=Wants(grad="logits"))
+    assert result.value == 388.0 - low
+    assert result.gradient is not None
+    assert result.gradient.tolist() == [[1.0, -1.0]]
+
+
 def test_a_confident_probability_keeps_its_digits() -> None:
     assert rows("log-loss", [[1 - 2.0**-53, 2.0**-53]], [0])[0][0] == 2.0**-53
     assert rows("poly1", [[1 - 2.0**-53, 2.0**-53]], [0], link="probs", epsilon=-1.0)[0][0] == 2.0**-107

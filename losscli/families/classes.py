@@ -74,7 +74,8 @@ def _wild(z: Array, own: Array, total: Array) -> Ints | None:
     Each row is judged on its own, so its digits do not depend on its neighbours. Where the sum is at least 1 a shift
     would only make entries smaller.
     """
-    low, high, smallest = 1e-290, 1e250, -700.0
+    # So that the quotient of a sum and an exponential is a float, too.
+    low, high, smallest = 1e-150, 1e150, -700.0
     if not len(z) or (own.min() >= low and total.max() <= high and (total.min() >= 1.0 or z.min() >= smallest)):
         return None
     return np.flatnonzero(~((own >= low) & (total <= high) & ((total >= 1.0) | (z.min(axis=1) >= smallest))))
