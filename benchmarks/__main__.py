@@ -7,7 +7,7 @@ import sys
 
 WORDS = {
     word: f"benchmarks.{word}"
-    for word in ("accuracy", "speed", "csv", "startup", "memory", "scale", "parity", "large", "diagnosis")
+    for word in ("accuracy", "speed", "csv", "startup", "memory", "scale", "parity", "large", "diagnosis", "verifier")
 }
 
 

@@ -92,7 +92,7 @@ def test_a_right_gradient_passes(loss: Loss) -> None:
 
 @pytest.mark.parametrize("name", SLOPED)
 def test_a_gradient_one_part_in_ten_thousand_too_large_fails(name: str) -> None:
-    assert_fails(gradcheck(spoiled(losscli.get(name), FAULTS["1.0001 times"]).bind()))
+    assert_fails(gradcheck(spoiled(losscli.get(name), FAULTS["1.0001 times"]).bind(), kinds=("random",)))
 
 
 @pytest.mark.parametrize("fault", [name for name in FAULTS if name != "1.0001 times"])

@@ -141,7 +141,7 @@ class Entries:
             return self.unrest
         width = np.maximum(1.0, np.abs(x)) * 2.0 ** -(self.bits // 2)
         low, high = self.bounds
-        steps = [np.clip(x + at / OFFSETS[-1] * width, low, high) for at in (-np.array(OFFSETS[::-1])).tolist()]
+        steps = [np.clip(x + at / OFFSETS[-1] * width, low, high) for at in OFFSETS]
         sides = [np.stack([f(step) for step in steps]), np.stack([f(2.0 * x - step) for step in steps])]
         # A kink within one of the windows is no noise.
         measured = np.fmin(*(spread(side) for side in sides))
