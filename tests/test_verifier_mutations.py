@@ -349,7 +349,7 @@ RULES = {
     ),
     "noise is measured and has a floor": Rule(
         differences._problem,
-        "np.maximum(_noise(f, x, f0, near, left, right), noise_floor)",
+        "np.maximum(_noise(f, x, f0, near, left, right, unit), noise_floor)",
         "np.zeros_like(x)",
         rounding_is_no_slope,
     ),

@@ -107,6 +107,7 @@ class _Problem:
     right: Array
     reach: Reach
     noise: Array
+    unit: float
 
 
 @dataclass(frozen=True)
@@ -134,6 +135,7 @@ def slopes(
     high: float | Array = np.inf,
     piece: Piece | None = None,
     noise_floor: Array | float = 0.0,
+    unit: float = UNIT,
 ) -> Slopes:
     """Differentiate each f_i at x_i numerically; f maps (M,) points, one per function, to (M,) values.
 
@@ -144,6 +146,7 @@ def slopes(
         high: Domain bounds above.
         piece: Labels of the smooth piece that every entry is on, (M,) or (M, K) of any type.
         noise_floor: The least absolute error of a value of f, where the caller knows of more than f shows around x.
+        unit: The distance from 1 to the next number of the format that f computes in.
 
     Kinks that no label declares are detected, and then told from their neighbourhood down to steps of 1e-8 only.
 
@@ -151,14 +154,14 @@ def slopes(
     x = np.ascontiguousarray(x, np.float64)
     lows, highs = (np.broadcast_to(np.asarray(b, np.float64), x.shape) for b in (low, high))
     with np.errstate(all="ignore"):
-        p = _problem(_Counted(f, x.size), x, lows, highs, piece, noise_floor)
+        p = _problem(_Counted(f, x.size), x, lows, highs, piece, noise_floor, unit)
         reach = np.where(p.reach.on, 0.0, np.minimum(p.left, p.right))
         found = _retry(p, _central(p, p.near, reach), reach)
         return _assemble(p, found, reach)
 
 
 def _problem(
-    f: _Counted, x: Array, low: Array, high: Array, piece: Piece | None, noise_floor: Array | float
+    f: _Counted, x: Array, low: Array, high: Array, piece: Piece | None, noise_floor: Array | float, unit: float
 ) -> _Problem:
     f0 = f(x)
     # Rounded to the nearest power of two, so that steps are exact; 2^1023 is the last there is.
@@ -170,15 +173,15 @@ def _problem(
     # Beside a bound everything is smaller, log(p) at p = 1e-12 for one; on the bound itself no central step exists.
     room = np.minimum(below, above)
     near = np.where(room >= 1024.0 * np.spacing(np.abs(x)), np.minimum(scale, 2.0 * power_below(room)), scale)
-    noise = np.maximum(_noise(f, x, f0, near, left, right), noise_floor)
-    return _Problem(f, x, f0, scale, near, below, above, left, right, reach, noise)
+    noise = np.maximum(_noise(f, x, f0, near, left, right, unit), noise_floor)
+    return _Problem(f, x, f0, scale, near, below, above, left, right, reach, noise, unit)
 
 
 def _blocks(size: int) -> list[slice]:
     return [slice(i, min(i + BLOCK, size)) for i in range(0, size, BLOCK)]
 
 
-def _noise(f: _Counted, x: Array, f0: Array, scale: Array, left: Array, right: Array) -> Array:
+def _noise(f: _Counted, x: Array, f0: Array, scale: Array, left: Array, right: Array, unit: float) -> Array:
     """Measure the rounding errors of f around x; at least half an ulp of f(x) and of x.
 
     The floor on |x| is for saturated functions: log1p(exp(-x)) is exactly 0 all around 745, its slope is not.
@@ -186,7 +189,7 @@ def _noise(f: _Counted, x: Array, f0: Array, scale: Array, left: Array, right: A
     # Not below an ulp of x, where points would coincide and the slope itself would look like noise.
     delta = np.maximum(scale * 2.0**-30, np.spacing(np.abs(x)))
     # Beside a bound steps shrink, and with them the floor: a slope can be no better known there than elsewhere.
-    floor = np.maximum(0.5 * UNIT * np.maximum(np.abs(f0), np.minimum(np.abs(x), scale)), TINIEST)
+    floor = np.maximum(0.5 * unit * np.maximum(np.abs(f0), np.minimum(np.abs(x), scale)), TINIEST)
     sides = []
     for step, room in ((delta, right), (-delta, left)):
         inside = OFFSETS[-1] * delta <= room
@@ -202,7 +205,7 @@ def _noise(f: _Counted, x: Array, f0: Array, scale: Array, left: Array, right: A
 def _central(p: _Problem, scale: Array, reach: Array) -> _Found:
     first = first_level(scale, reach)
     blocks = _blocks(p.x.size)
-    marches = [Central(p.x[b], p.f0[b], p.noise[b], first[b]) for b in blocks]
+    marches = [Central(p.x[b], p.f0[b], p.noise[b], first[b], p.unit) for b in blocks]
     for k in range(LEVELS):
         if all(m.done.all() for m in marches):
             break
@@ -221,7 +224,7 @@ def _side(p: _Problem, rows: NDArray[np.intp], sign: float, reach: Array) -> _Fo
     scale = np.minimum(p.scale, 2.0 * power_below(reach))
     first[rows] = first_level(scale, reach)[rows]
     blocks = [rows[b] for b in _blocks(rows.size)]
-    marches = [Side(p.x[b], p.f0[b], p.noise[b], first[b]) for b in blocks]
+    marches = [Side(p.x[b], p.f0[b], p.noise[b], first[b], p.unit) for b in blocks]
     for k in range(LEVELS):
         if all(m.done.all() for m in marches):
             break
@@ -263,7 +266,7 @@ def _retry(p: _Problem, found: _Found, reach: Array) -> _Found:
     if not again.any():
         return found
     scale = 2.0 * power_below(size)
-    local = replace(p, noise=_noise(p.f, p.x, p.f0, scale, p.left, p.right))
+    local = replace(p, noise=_noise(p.f, p.x, p.f0, scale, p.left, p.right, p.unit))
     other = _central(local, scale, np.where(again, reach, 0.0))
     return _where(again & (other.bar < found.bar), other, found)
 

@@ -108,7 +108,7 @@ class Entries:
             value = self.values([x])[0]
             return value.reshape(len(value), -1).sum(axis=1)
 
-        return Column(at, self.x[at], f, None, self._noise(f, self.x[at]))
+        return Column(at, self.x[at], f, None, self._noise(f, self.x[at]), unit=2.0 ** (1 - self.bits))
 
     def _one_by_one(self, limit: int, seed: int, among: tuple[int, ...]) -> Column:
         size = self.x.size
@@ -127,7 +127,7 @@ class Entries:
             made[moving] = [value.sum() for value in self.values([self.moved(chosen[i], t[i]) for i in moving])]
             return made
 
-        return Column(at, x, f, None, self._noise(f, x))
+        return Column(at, x, f, None, self._noise(f, x), unit=2.0 ** (1 - self.bits))
 
     def moved(self, flat: Any, t: float) -> Array:
         """The input with one entry, counted through, replaced."""

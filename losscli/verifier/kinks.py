@@ -194,9 +194,9 @@ class March:
     """One block of entries on its way from large steps to small ones: what counts, and what ends an entry."""
 
     def __init__(
-        self, x: Array, f0: Array, noise: Array, first: IntArray, ratios: tuple[float, ...], kinds: int
+        self, x: Array, f0: Array, noise: Array, first: IntArray, ratios: tuple[float, ...], kinds: int, unit: float
     ) -> None:
-        self.x, self.f0, self.noise, self.first = x, f0, noise, first
+        self.x, self.f0, self.noise, self.first, self.unit = x, f0, noise, first, unit
         self.table = Triangle(ratios, x.size)
         self.done = (first >= LEVELS) | ~np.isfinite(f0)
         self.lost = np.zeros(x.size, np.bool_)
@@ -231,8 +231,8 @@ class March:
 class Side(March):
     """One-sided slopes of one block; sign +1 looks to the right, -1 to the left."""
 
-    def __init__(self, x: Array, f0: Array, noise: Array, first: IntArray) -> None:
-        super().__init__(x, f0, noise, first, ONE_SIDED, kinds=1)
+    def __init__(self, x: Array, f0: Array, noise: Array, first: IntArray, unit: float = UNIT) -> None:
+        super().__init__(x, f0, noise, first, ONE_SIDED, 1, unit)
 
     def step(self, k: int, t: Array, f: Array) -> None:
         """Take in one level: the values f at t."""
@@ -245,7 +245,7 @@ class Side(March):
         self.lost |= void
         self.table.forget(void)
         # A central difference has 2h below its two values: twice its noise, and half as much again as all share f(x).
-        noise = 6.0 * np.maximum(self.noise, 0.5 * UNIT * np.abs(f)) / np.abs(h)
+        noise = 6.0 * np.maximum(self.noise, 0.5 * self.unit * np.abs(f)) / np.abs(h)
         self.table.add(d, noise, live)
         live &= ~void
         self._watch((d,), noise, live)
@@ -255,8 +255,8 @@ class Side(March):
 class Central(March):
     """Central slopes of one block, and the gap between the one-sided slopes that gives an undeclared kink away."""
 
-    def __init__(self, x: Array, f0: Array, noise: Array, first: IntArray) -> None:
-        super().__init__(x, f0, noise, first, CENTRAL, kinds=3)
+    def __init__(self, x: Array, f0: Array, noise: Array, first: IntArray, unit: float = UNIT) -> None:
+        super().__init__(x, f0, noise, first, CENTRAL, 3, unit)
         self.gap = Triangle(GAP, x.size)
 
     def step(self, k: int, t: tuple[Array, Array], f: tuple[Array, Array]) -> None:
@@ -274,7 +274,7 @@ class Central(March):
         self.table.forget(void)
         self.gap.forget(void)
         top = np.maximum(np.abs(f[0]), np.abs(f[1]))
-        noise = 4.0 * np.maximum(self.noise, 0.5 * UNIT * top) / np.minimum(left, right)
+        noise = 4.0 * np.maximum(self.noise, 0.5 * self.unit * top) / np.minimum(left, right)
         live &= ~void
         kept = self._gap(np.where(live, ahead - behind, np.nan), 2.5 * noise, live)
         self.table.add(d, noise, live, self.crossed | (self.table.turns > 0))

@@ -152,7 +152,15 @@ class Ledger:
         """
         found = []
         for column in columns:
-            s = slopes(column.f, column.x, low=low, high=high, piece=column.piece, noise_floor=column.noise)
+            s = slopes(
+                column.f,
+                column.x,
+                low=low,
+                high=high,
+                piece=column.piece,
+                noise_floor=column.noise,
+                unit=column.unit,
+            )
             found.append(Found(column, s, 0.0 if allowance is None else np.asarray(allowance[column.at])))
             self.ridders += s.evaluations
         before = self.failures

@@ -20,7 +20,7 @@ from losscli.inputs import Array, Fold, Groups, Ints
 from losscli.loss import Bound, Pooled
 from losscli.plan import Plan
 from losscli.targets import Table, arrange
-from losscli.verifier.kinks import BoolArray, on_kinks
+from losscli.verifier.kinks import UNIT, BoolArray, on_kinks
 
 Labels = np.ndarray[Any, Any]
 
@@ -31,7 +31,7 @@ class Column:
 
     ``at`` indexes the entries in the input laid out as kept rows; ``piece(t)`` labels each loss's smooth piece,
     ``noise`` is the rounding error of a loss where its own size hides it; ``moot`` tells where there
-    may be no slope at all, so that none found is no answer missing.
+    may be no slope at all, so that none found is no answer missing; ``unit`` is the distance from 1 to the next number.
     """
 
     at: tuple[Any, ...]
@@ -40,6 +40,7 @@ class Column:
     piece: Callable[[Array], Labels] | None
     noise: Array | float = 0.0
     moot: BoolArray | None = None
+    unit: float = UNIT
 
 
 # Nearer to a bound than this, a probability leaves steps with few digits or none.
