@@ -306,3 +306,21 @@ def test_two_thousand_entries_take_less_than_a_second(with_piece: bool) -> None:
     assert time.perf_counter() - start < 1.0
     assert found.kink.sum() == 500
     assert (judge(np.sign(x) + 1 / (1 + np.exp(-x)), found)[500:] == PASS).all()
+
+
+@pytest.mark.parametrize("x", [745.0, -745.0, 88.7, 1e3])
+@pytest.mark.parametrize("beside", [0.0, 0.3, -0.3])
+def test_a_bend_much_narrower_than_its_place_is_large_is_seen(x: float, beside: float) -> None:
+    # Flat but for a few units around x: all large steps agree on a slope of zero.
+    found = slopes(lambda t: (t - x) * np.exp(-((t - x) ** 2)), np.array([x + beside]))
+    u = (x + beside) - x
+    exact = (1.0 - 2.0 * u * u) * np.exp(-u * u)
+    assert abs(found.value[0] - exact) <= found.bar[0] <= 1e-6
+
+
+@pytest.mark.parametrize("p", [1e-6, 1e-7, 3e-8])
+def test_a_bend_beside_a_bound_is_not_looked_over_from_afar(p: float) -> None:
+    # The rounding of so large a value leaves small steps vague, and far ones look sharper than they are.
+    q = 1e-3
+    found = slopes(lambda t: (t + p * p / t) + 1e3, np.array([q]), low=0.0)
+    assert abs(found.value[0] - (1.0 - (p / q) ** 2)) <= found.bar[0]

@@ -42,6 +42,8 @@ BLOCK = 1 << 14  # entries worked on at once: some forty arrays of this length s
 TURNS = 3  # a kink nearby refutes larger steps once or twice; x·log x at 0 does at every second level
 COARSE = 4  # a table that starts later than at this level has lost its best steps; other tables are tried too
 TINIEST = 5e-324
+CLEAR = 1e-6  # largest bar, of slopes of order 1, with which a local answer is preferred to a sharper one from afar
+_FINER = (14, 15)  # levels at which a second look is taken, when larger steps have agreed
 
 
 class Reason(IntEnum):
@@ -156,7 +158,7 @@ def slopes(
     with np.errstate(all="ignore"):
         p = _problem(_Counted(f, x.size), x, lows, highs, piece, noise_floor, unit)
         reach = np.where(p.reach.on, 0.0, np.minimum(p.left, p.right))
-        found = _retry(p, _central(p, p.near, reach), reach)
+        found = _refined(p, _retry(p, _central(p, p.near, reach), reach), reach)
         return _assemble(p, found, reach)
 
 
@@ -219,12 +221,26 @@ def _central(p: _Problem, scale: Array, reach: Array) -> _Found:
 
 
 def _side(p: _Problem, rows: NDArray[np.intp], sign: float, reach: Array) -> _Found:
-    """One-sided slopes of the entries in rows; the others stay where they are."""
+    """One-sided slopes of the entries in rows.
+
+    Beside a bound a function may bend in proportion to its distance from it, on the far side too: what steps of that
+    size say counts, unless it is too vague to be of use and larger steps are not excluded by it.
+    """
+    far = _marched(p, rows, sign, reach, p.scale)
+    if not (p.near[rows] < p.scale[rows]).any():
+        return far
+    close = _marched(p, rows, sign, reach, p.near)
+    clash = np.abs(close.value - far.value) > close.bar + far.bar
+    return _where(clash | (close.bar <= CLEAR * np.maximum(1.0, np.abs(close.value))), close, far)
+
+
+def _marched(p: _Problem, rows: NDArray[np.intp], sign: float, reach: Array, scale: Array) -> _Found:
+    """One-sided slopes of the entries in rows by steps from a scale on; the others stay where they are."""
     first = np.full(p.x.size, LEVELS, np.int8)
-    scale = np.minimum(p.scale, 2.0 * power_below(reach))
+    scale = np.minimum(scale, 2.0 * power_below(reach))
     first[rows] = first_level(scale, reach)[rows]
     blocks = [rows[b] for b in _blocks(rows.size)]
-    marches = [Side(p.x[b], p.f0[b], p.noise[b], first[b], p.unit) for b in blocks]
+    marches = [Side(p.x[b], p.f0[b], p.noise[b], first[b]) for b in blocks]
     for k in range(LEVELS):
         if all(m.done.all() for m in marches):
             break
@@ -269,6 +285,31 @@ def _retry(p: _Problem, found: _Found, reach: Array) -> _Found:
     local = replace(p, noise=_noise(p.f, p.x, p.f0, scale, p.left, p.right, p.unit))
     other = _central(local, scale, np.where(again, reach, 0.0))
     return _where(again & (other.bar < found.bar), other, found)
+
+
+def _refined(p: _Problem, found: _Found, reach: Array) -> _Found:
+    """Begin again with smaller steps where what the large ones agree on does not hold at them.
+
+    Around 745 a softmax is flat in all directions but for the last step or two: its table has converged long before.
+    """
+    large, small = (_quotient(p, p.near * 2.0**-level, reach) for level in _FINER)
+    # What truncation is left at the smaller step is a third of what halving it has changed.
+    left = small[1] + np.abs(small[0] - large[0])
+    missed = np.abs(small[0] - found.value) > found.bar + left
+    # A kink beside x is another matter, and known by then.
+    missed &= ~(found.kink | found.crossed | found.grown | found.turned | found.lost)
+    if not missed.any():
+        return found
+    scale = p.near * 2.0 ** (2 - _FINER[0])
+    return _where(missed, _central(p, scale, np.where(missed, reach, 0.0)), found)
+
+
+def _quotient(p: _Problem, h: Array, reach: Array) -> tuple[Array, Array]:
+    """The central difference quotient with a step, and its rounding error; NaN where the step is out of reach."""
+    low, high = p.x - h, p.x + h
+    f = p.f(low), p.f(high)
+    noise = 4.0 * np.maximum(p.noise, 0.5 * p.unit * np.maximum(*np.abs(f))) / h
+    return np.where(h <= reach, (f[1] - f[0]) / (high - low), np.nan), noise
 
 
 def _assemble(p: _Problem, found: _Found, reach: Array) -> Slopes:
