@@ -79,7 +79,7 @@ class Says:
     truth: float | None
     name: str = "oracle"
 
-    def slope(self, _: tuple[int, ...]) -> float | None:
+    def slope(self, *_: Any) -> float | None:
         return self.truth
 
 
@@ -244,6 +244,11 @@ def one_wrong_point_is_enough() -> None:
         return np.sin(x).sum(), np.where(x == 0.25, 0.0, np.cos(x))
 
     assert own(hole, x=np.array([0.5, 0.25])).check.verdict == "fail"
+
+
+def an_integral_across_a_kink_vouches_for_no_factor() -> None:
+    # From -1/16 to 1/16 the absolute value gains nothing, and neither does any multiple of its slope.
+    assert own(lambda x: (np.abs(x).sum(), 1.0001 * np.sign(x)), x=np.array([-0.0625])).check.verdict == "fail"
 
 
 def a_gradient_has_the_shape_of_its_input() -> None:
@@ -439,7 +444,13 @@ RULES = {
         answer.Remarks.answer, 'elif self.doubts and verdict == "pass"', "elif False", random_numbers_forbid_a_pass
     ),
     "an integral does not see a point": Rule(
-        along.Integral.slope, "said.agree and self._alone(index, length)", "False", one_wrong_point_is_enough
+        along.Integral.slope, "self._alone(index) or", "", one_wrong_point_is_enough
+    ),
+    "an integral tells one slope from the other": Rule(
+        along.Integral.slope,
+        " or self._said(index, other - claim) is not False",
+        "",
+        an_integral_across_a_kink_vouches_for_no_factor,
     ),
     "shapes are compared": Rule(
         examine.Examination.claim, "if claim.shape != shape:", "if False:", a_gradient_has_the_shape_of_its_input

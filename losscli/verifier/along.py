@@ -12,7 +12,7 @@ from losscli.verifier.functions import RaisedError
 from losscli.verifier.witnesses import path_integral
 
 _LENGTH = 2.0**-3  # of the path, in sizes of the entry
-_BESIDE = 2.0**-20  # of the length
+_BESIDE = 2.0**-23  # the same
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,19 @@ class Integral:
     allowance: Array
     name: str = "path integral"
 
-    def slope(self, index: tuple[int, ...]) -> float | None:
-        """The claim itself where the integral takes its side, NaN where it does not, None where it cannot tell."""
+    def slope(self, index: tuple[int, ...], other: float | None = None) -> float | None:
+        """The claim itself where the integral takes its side, NaN where it does not, None where it cannot tell.
+
+        It takes a side only if it does not take that of the ``other`` slope as well.
+        """
+        claim = float(self.claim[index])
+        said = self._said(index, 0.0)
+        if said and other is not None and (self._alone(index) or self._said(index, other - claim) is not False):
+            return None
+        return None if said is None else claim if said else float("nan")
+
+    def _said(self, index: tuple[int, ...], shift: float) -> bool | None:
+        """Whether the integral agrees with the claim, shifted."""
         x = float(self.entries.x[index])
         low, high = self.entries.bounds
         up = high - x >= x - low
@@ -41,19 +52,16 @@ class Integral:
         def gradient(x: Array) -> Array:
             # Its other entries may not even be numbers, and do not move.
             made = np.zeros(x.shape)
-            made[index] = self._claims(x)[index]
+            made[index] = self._claims(x)[index] + shift
             return made
 
         noise = max(self.noise, float(self.allowance[index]) * length)
-        said = path_integral(lambda x: self._value(x, index), self.entries.x, gradient, v=v, noise=noise)
-        if said.agree and self._alone(index, length):
-            return None
-        return None if said.agree is None else float(self.claim[index]) if said.agree else float("nan")
+        return path_integral(lambda x: self._value(x, index), self.entries.x, gradient, v=v, noise=noise).agree
 
-    def _alone(self, index: tuple[int, ...], length: float) -> bool:
+    def _alone(self, index: tuple[int, ...]) -> bool:
         """Whether the claim at the point is not what is claimed beside it: an integral does not see a single point."""
         step = np.zeros(self.claim.shape)
-        step[index] = _BESIDE * length
+        step[index] = _BESIDE * max(1.0, abs(float(self.entries.x[index])))
         sides = (np.clip(self.entries.x + sign * step, *self.entries.bounds) for sign in (-1.0, 1.0))
         one, two = (float(self._claims(side)[index]) for side in sides)
         return abs(float(self.claim[index]) - 0.5 * (one + two)) > abs(two - one)

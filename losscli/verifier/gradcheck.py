@@ -207,7 +207,7 @@ class Formula:
             return None
         return cls(Oracle(objective.bound, objective.plan, objective.table, pooled), objective.name, order)
 
-    def slope(self, index: tuple[int, ...]) -> float | None:
+    def slope(self, index: tuple[int, ...], _: float | None = None) -> float | None:
         """The derivative of the formula at one entry; None where there is none to be had."""
         try:
             return float(self.oracle.slope(self.wrt, index, order=self.order))

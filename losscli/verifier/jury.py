@@ -38,8 +38,8 @@ class Witness(Protocol):
         """What the reports call it."""
         ...
 
-    def slope(self, index: tuple[int, ...]) -> float | None:
-        """The derivative at one entry; None where there is none to be had."""
+    def slope(self, index: tuple[int, ...], other: float | None = None) -> float | None:
+        """The derivative at one entry; None where there is none to be had, or it cannot tell the claim from another."""
         ...
 
 
@@ -123,7 +123,7 @@ class Jury:
         """Failures put to a witness with slopes: it takes the side of what is nearer. Those that it cannot tell of."""
         unheard = []
         for at in one.failed[: max(0, _ENOUGH - self.confirmed)]:
-            truth = witness.slope(one.index[at])
+            truth = witness.slope(one.index[at], float(one.slopes.value[at]))
             if truth is None:
                 unheard.append(at)
                 continue
