@@ -218,6 +218,11 @@ def single_precision_is_allowed_its_rounding() -> None:
     assert own(single).check.verdict == "pass"
 
 
+def a_flat_function_is_not_taken_for_single_precision() -> None:
+    answer = own(lambda x: ((1.0 + np.exp(-x)).sum(), -np.exp(-x)), x=np.array([22.0]))
+    assert (answer.check.verdict, "single" in " ".join(answer.notes)) == ("pass", False)
+
+
 def rows_that_need_each_other_are_not_moved_together() -> None:
     def mixed(x: Array) -> tuple[Any, Any]:
         return x * x.sum(), x.sum() + np.full_like(x, x.sum())
@@ -421,6 +426,9 @@ RULES = {
         "allowance(entries, claim, bits)",
         "np.zeros(claim.shape)",
         single_precision_is_allowed_its_rounding,
+    ),
+    "the format is told by what would show in double": Rule(
+        entries._notices, "> np.spacing(np.abs(base))", "> 0.0", a_flat_function_is_not_taken_for_single_precision
     ),
     "separability is found out": Rule(
         entries.Entries.__dict__["separable"],

@@ -171,9 +171,15 @@ def bits_of(claimant: Claimant, inputs: Inputs, names: Sequence[str], seed: int)
     shown = shown[np.isfinite(shown) & (shown != 0.0)]
     used = max((_significant(float(value)) for value in shown[:256]), default=DOUBLE)
     same = all(np.array_equal(value, near[0]) for value in near)
-    if same and any(not np.array_equal(value, near[0]) for value in far):
+    if same and any(_notices(value, near[0]) for value in far):
         used = min(used, 24)
     return next(bits for bits in _FORMATS if used <= bits)
+
+
+def _notices(far: Values, base: Values) -> bool:
+    """Whether a value that large changes move so far would show, in double, changes of a 2^22nd of them."""
+    with np.errstate(all="ignore"):
+        return bool(np.any(np.abs(far - base) * 2.0**-22 > np.spacing(np.abs(base))))
 
 
 def _significant(value: float) -> int:
