@@ -59,7 +59,7 @@ def _by_row(call: Callable[..., Any]) -> Values:
 
 
 def _scipy_distance(name: str) -> Values:
-    def call(*vectors: Any) -> float:
+    def call(*vectors: Any, **_: Any) -> float:
         from scipy.spatial import distance
 
         found = getattr(distance, name)(*vectors)
@@ -151,7 +151,7 @@ PEERS: dict[str, dict[tuple[str, str], Values]] = {
 }
 _PACKAGES = {"sklearn": "scikit-learn"}
 # Same formula, other parameters: only the defaults are comparable.
-_DEFAULTS_ONLY = {("optax", "bce"), ("torch", "poisson")}
+_DEFAULTS_ONLY = {("optax", "bce"), ("torch", "poisson"), ("scipy", "js")}
 # What a soft target means differs.
 _HARD_ONLY = {("optax", "focal")}
 

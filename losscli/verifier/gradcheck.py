@@ -17,7 +17,9 @@ from losscli.evaluate import evaluate, plan_of
 from losscli.loss import Bound, Pooled
 from losscli.plan import How, Plan
 from losscli.results import Wants
+from losscli.verifier.allowance import FORMATS, Slopes, losses_of
 from losscli.verifier.explain import explained
+from losscli.verifier.heads import values_allowed
 from losscli.verifier.holding import HOLDING, claimed
 from losscli.verifier.ledger import Check, Ledger
 from losscli.verifier.objective import Objective
@@ -207,9 +209,24 @@ class Formula:
             return None
         return cls(Oracle(objective.bound, objective.plan, objective.table, pooled), objective.name, order)
 
-    def slope(self, index: tuple[int, ...], _: float | None = None) -> float | None:
-        """The derivative of the formula at one entry; None where there is none to be had."""
+    def slope(self, index: tuple[int, ...], other: float | None = None) -> float | None:
+        """The derivative of the formula at one entry; None where there is none to be had.
+
+        Beside an ``other`` slope it is asked who is right: of a value that is not its own it cannot tell.
+        """
         try:
+            if other is not None and not self._is_value(index):
+                return None
             return float(self.oracle.slope(self.wrt, index, order=self.order))
         except ArithmeticError:
             return None
+
+    def _is_value(self, index: tuple[int, ...]) -> bool:
+        """Whether the losses that an entry moves are those of the formula, to rounding."""
+        oracle = self.oracle
+        if oracle.pooled:
+            return True
+        units, _ = oracle.touched(self.wrt, index)
+        slopes = Slopes(oracle.bound, oracle.plan, oracle.table, self.wrt, 1.0)
+        losses, allowed = losses_of(slopes), values_allowed(slopes, FORMATS["float64"])
+        return not any(abs(losses[unit] - float(oracle.value(unit, digits=30))) > allowed[unit] for unit in units)
