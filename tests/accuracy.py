@@ -342,13 +342,13 @@ def entries(
 ) -> Iterator[Entry]:
     """The numbers of a draw beside their truths: of some units or rows, ``width`` entries in each row.
 
-    ``lost`` is called for a slope that the formula does not have, and the next one is looked at; without it the
-    ArithmeticError comes through.
+    ``lost`` is called for a slope that the formula does not have, or that of a loss too large for a float, and the next
+    one is looked at; without it the ArithmeticError comes through.
     """
     witness, bound = Witness(made), made.bound
+    result = evaluate(bound, made.data, how=made.how, sample_weight=made.sample_weight, reduction="none")
+    values = np.atleast_1d(np.asarray(result.value))
     if "value" in kinds:
-        result = evaluate(bound, made.data, how=made.how, sample_weight=made.sample_weight, reduction="none")
-        values = np.atleast_1d(np.asarray(result.value))
         for unit in range(witness.units):
             if rows is None or unit in rows or witness.units == 1:
                 truth = witness.truth(unit)
@@ -365,6 +365,8 @@ def entries(
                 for index in _some(slopes.shape, rows, width):
                     unit = witness.oracle.locate(index)[0]
                     try:
+                        if lost is not None and not np.isfinite(values[unit]):
+                            raise ArithmeticError("the loss itself is infinite")
                         truth = witness.truth(unit, (name, index), order)
                     except ArithmeticError:
                         if lost is None:
