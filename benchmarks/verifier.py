@@ -27,12 +27,13 @@ from losscli.verifier.kinks import declared_reach
 from losscli.verifier.objective import Column, Objective
 from losscli.verifier.oracle import Oracle
 from losscli.verifier.points import cases
+from losscli.verifier.verdict import RESOLUTION
 
 KINDS = ("random", "saturation", "parameters")
 SLOW = ("sinkhorn", "mmd", "energy", "ctc")
 FAULTS = {"1e-6": 1.0 + 1e-6, "1e-4": 1.0 + 1e-4, "1e-2": 1.01, "sign": -1.0}
 RIGHT = {"right": 1.0}
-# What is wanted of the first checker: the largest shares, in hundredths.
+# What is wanted of the first checker: the largest shares, in hundredths, that it may miss of slopes above RESOLUTION.
 WANTED = {"1e-6": 1.0, "1e-4": 0.5, "1e-2": 0.5, "sign": 0.5}
 _CLEAR, _LEAST = 0.01, 1e-12
 _COLUMNS = 4
@@ -96,6 +97,7 @@ class Score:
     right: Counter[str] = field(default_factory=Counter)
     single: Counter[str] = field(default_factory=Counter)
     wrong: dict[str, Counter[str]] = field(default_factory=lambda: {word: Counter() for word in FAULTS})
+    hidden: Counter[str] = field(default_factory=Counter)
 
     @property
     def row(self) -> list[str]:
@@ -178,6 +180,9 @@ def measure(found: Sequence[Checker], most: int, seed: int) -> tuple[dict[str, S
 def _ask(score: Score, checker: Checker, problem: Problem, single: Problem, rows: Array) -> None:
     for word, said in quiet(checker, problem, rows, {**RIGHT, **FAULTS}).items():
         (score.right if word in RIGHT else score.wrong[word]).update(said)
+        if word in FAULTS:
+            missed = rows[np.array(said) != "fail"]
+            score.hidden[word] += int(np.sum(np.abs(problem.truth[missed]) < RESOLUTION))
     score.single.update(quiet(checker, single, rows, RIGHT)["right"])
 
 
@@ -186,9 +191,17 @@ def _bars(bars: dict[bool, Bars]) -> str:
     return f"Error bars of losscli that do not hold the truth: {', '.join(said)} precision."
 
 
+def _hidden(score: Score) -> str:
+    said = ", ".join(f"{score.hidden[word]} of {score.missed(word)} at {word}" for word in FAULTS if score.missed(word))
+    return f"Faults missed by losscli that are in slopes below {RESOLUTION:g}: {said or 'none is missed'}."
+
+
 def _good(score: Score, bars: dict[bool, Bars]) -> bool:
     right = not score.right["fail"] and not score.single["fail"]
-    found = all(100.0 * score.missed(word) <= most * score.wrong[word].total() for word, most in WANTED.items())
+    found = all(
+        100.0 * (score.missed(word) - score.hidden[word]) <= most * score.wrong[word].total()
+        for word, most in WANTED.items()
+    )
     return right and found and not any(one.outside for one in bars.values())
 
 
@@ -203,7 +216,7 @@ def main(argv: list[str]) -> int:
     heads = ["checker", "entries", "false alarms", "in single", "left open", "in single"]
     heads += [f"missed: {word}" for word in FAULTS]
     table = timing.markdown(heads, [[name, *score.row] for name, score in scores.items()])
-    about = f"{losses} losses. {_bars(bars)}"
+    about = f"{losses} losses. {_bars(bars)} {_hidden(scores[found[0].name])}"
     machine = timing.machine("numpy", "torch", "jax", "scipy", "numdifftools")
     print(f"{machine}\n\n{table}\n\n{about}\n")
     # Faults with names, on draws that no test has.

@@ -364,17 +364,25 @@ def entries(
                 assert slopes is not None
                 for index in _some(slopes.shape, rows, width):
                     unit = witness.oracle.locate(index)[0]
-                    try:
-                        if lost is not None and not np.isfinite(values[unit]):
-                            raise ArithmeticError("the loss itself is infinite")
-                        truth = witness.truth(unit, (name, index), order)
-                    except ArithmeticError:
-                        if lost is None:
-                            raise
-                        lost()
-                        continue
-                    later = _later(witness, truth, unit, (name, index), order)
-                    yield Entry(kind, name, index, float(slopes[index]), truth, later)
+                    truth = _slope(witness, unit, (name, index), order, lost, finite=bool(np.isfinite(values[unit])))
+                    if truth is not None:
+                        later = _later(witness, truth, unit, (name, index), order)
+                        yield Entry(kind, name, index, float(slopes[index]), truth, later)
+
+
+def _slope(
+    witness: Witness, unit: int, slope: tuple[Any, ...], order: int, lost: Callable[[], None] | None, *, finite: bool
+) -> Any:
+    """The truth of a slope; None where it is lost."""
+    if lost is None:
+        return witness.truth(unit, slope, order)
+    try:
+        if finite:
+            return witness.truth(unit, slope, order)
+    except ArithmeticError:
+        pass
+    lost()
+    return None
 
 
 def _later(witness: Witness, truth: Any, *where: Any) -> Callable[[], Any]:
