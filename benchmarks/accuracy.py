@@ -208,16 +208,26 @@ def theirs(name: str, library: str, seeds: int) -> float | None:
                 continue
             if (library, loss) in _HARD_ONLY:
                 made = replace(made, data={**made.data, "target": np.round(made.data["target"])})
-            try:
-                with np.errstate(all="ignore"):
-                    got = np.asarray(values(module, made.data, made.bound.params), dtype=np.float64)
-            except ValueError:
-                # Parameters that the library refuses, such as a margin of 0.
+            got = _called(values, module, made)
+            if got is None:
                 continue
             for entry in measure.entries(made, ["value"]):
                 error = measure.replaced(entry, float(got[entry.index])).units(enough=found or 0.0)
                 found = max(found or 0.0, error)
     return found
+
+
+def _called(values: Values, module: Any, made: measure.Draw) -> Any:
+    """A library's values on a draw; None where it has not these parameters, or refuses them, as a margin of 0."""
+    with np.errstate(all="ignore"):
+        try:
+            return np.asarray(values(module, made.data, made.bound.params), dtype=np.float64)
+        except ValueError:
+            return None
+        except TypeError:
+            if made.bound != get(made.bound.loss.name).bind():
+                return None
+            return np.asarray(values(module, made.data, {}), dtype=np.float64)
 
 
 def _plain(name: str, seeds: int) -> Iterator[measure.Draw]:
