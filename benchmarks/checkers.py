@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from losscli.verifier.differences import Slopes, slopes
-from losscli.verifier.entries import Entries, bits_of
-from losscli.verifier.examine import Examination, Given
-from losscli.verifier.functions import Claimant
-from losscli.verifier.verdict import VERDICTS, judge
+from losscli.verifier.numeric.differences import Slopes, slopes
+from losscli.verifier.numeric.verdict import VERDICTS, judge
+from losscli.verifier.own.entries import Entries, bits_of
+from losscli.verifier.own.examine import Examination, Given
+from losscli.verifier.own.functions import Claimant
 
 Array = np.ndarray[Any, Any]
 Verdicts = Mapping[str, list[str]]

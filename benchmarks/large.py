@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 
 from benchmarks import timing
-from losscli.verifier.diagnose import diagnose, sentence
-from losscli.verifier.hypotheses import generic
-from losscli.verifier.locate import Located, locate
-from losscli.verifier.probes import probe
+from losscli.verifier.diagnosis.diagnose import diagnose, sentence
+from losscli.verifier.diagnosis.hypotheses import generic
+from losscli.verifier.numeric.locate import Located, locate
+from losscli.verifier.numeric.probes import probe
 
 _SEED = 20260101
 _MANY, _MORE = 200_000, 1_000_000

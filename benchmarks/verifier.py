@@ -23,11 +23,11 @@ from losscli.errors import LosscliError
 from losscli.evaluate import plan_of
 from losscli.loss import Loss, catalogue
 from losscli.verifier.holding import claimed
-from losscli.verifier.kinks import declared_reach
+from losscli.verifier.numeric.kinks import declared_reach
+from losscli.verifier.numeric.verdict import RESOLUTION
 from losscli.verifier.objective import Column, Objective
 from losscli.verifier.oracle import Oracle
 from losscli.verifier.points import cases
-from losscli.verifier.verdict import RESOLUTION
 
 KINDS = ("random", "saturation", "parameters")
 SLOW = ("sinkhorn", "mmd", "energy", "ctc")

@@ -12,7 +12,7 @@ import torch
 from torch.nn import functional
 
 import losscli
-from losscli.verifier.claims import Claims, verify
+from losscli.verifier.dumps.claims import Claims, verify
 
 ROWS, SCALE = 32, 3.0
 CLASSES = (10, 1_000, 32_000)

@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 
     from losscli.evaluate import evaluate as evaluate
     from losscli.loss import get as get
-    from losscli.verifier.claims import Claims as Claims
-    from losscli.verifier.claims import verify as verify
+    from losscli.verifier.dumps.claims import Claims as Claims
+    from losscli.verifier.dumps.claims import verify as verify
     from losscli.verifier.gradcheck import gradcheck as gradcheck
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Claims": "losscli.verifier.claims",
+    "Claims": "losscli.verifier.dumps.claims",
     "evaluate": "losscli.evaluate",
     "get": "losscli.loss",
     "gradcheck": "losscli.verifier.gradcheck",
-    "verify": "losscli.verifier.claims",
+    "verify": "losscli.verifier.dumps.claims",
 }
 __all__ = ["__version__", *_HOMES]
 

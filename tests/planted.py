@@ -10,8 +10,8 @@ import numpy as np
 
 from losscli.loss import Bound, get
 from losscli.plan import How
-from losscli.verifier.claims import Claims
-from losscli.verifier.diagnose import Explanation
+from losscli.verifier.diagnosis.diagnose import Explanation
+from losscli.verifier.dumps.claims import Claims
 
 
 @dataclass(frozen=True)

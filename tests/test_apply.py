@@ -15,8 +15,8 @@ from losscli.errors import DataError, UsageError
 from losscli.files.source import Source
 from losscli.formula import Program
 from losscli.functions import Function, functions, get_function
-from losscli.verifier.differences import slopes
-from losscli.verifier.verdict import VERDICTS, Verdict, judge
+from losscli.verifier.numeric.differences import slopes
+from losscli.verifier.numeric.verdict import VERDICTS, Verdict, judge
 
 BOUND = 4.0
 SCALES = (1e-8, 1e-3, 1.0, 30.0, 700.0)

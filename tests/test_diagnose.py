@@ -15,13 +15,13 @@ from losscli.loss import Loss, Rows, get
 from losscli.plan import How
 from losscli.results import Wants
 from losscli.verifier import report
-from losscli.verifier.claim_report import content, headline
-from losscli.verifier.claims import Claims, verify
-from losscli.verifier.diagnose import diagnose, sentence
+from losscli.verifier.diagnosis.diagnose import diagnose, sentence
+from losscli.verifier.diagnosis.hypotheses import generic
+from losscli.verifier.diagnosis.scales import scales_by_shape
+from losscli.verifier.dumps.claim_report import content, headline
+from losscli.verifier.dumps.claims import Claims, verify
 from losscli.verifier.gradcheck import gradcheck
-from losscli.verifier.hypotheses import generic
 from losscli.verifier.points import cases
-from losscli.verifier.scales import scales_by_shape
 
 RNG = np.random.default_rng(11)
 CE = get("ce").bind()

@@ -14,8 +14,8 @@ import mpmath as mp
 import numpy as np
 import pytest
 
-from losscli.verifier.differences import Reason, Slopes, slopes
-from losscli.verifier.verdict import FAIL, INCONCLUSIVE, KINK_FAIL, PASS, judge
+from losscli.verifier.numeric.differences import Reason, Slopes, slopes
+from losscli.verifier.numeric.verdict import FAIL, INCONCLUSIVE, KINK_FAIL, PASS, judge
 
 INF = np.inf
 

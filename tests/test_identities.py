@@ -16,11 +16,11 @@ from losscli.evaluate import evaluate, plan_of
 from losscli.loss import catalogue
 from losscli.plan import How, Plan
 from losscli.results import Wants
-from losscli.verifier.field import Field
-from losscli.verifier.identities import CONVEX, LARGEST, Identity, identities_of, judged
 from losscli.verifier.objective import Objective
 from losscli.verifier.points import draw
-from losscli.verifier.testimony import statements
+from losscli.verifier.witness.field import Field
+from losscli.verifier.witness.identities import CONVEX, LARGEST, Identity, identities_of, judged
+from losscli.verifier.witness.testimony import statements
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 ROWS, CLASSES = 7, 4

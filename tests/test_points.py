@@ -18,8 +18,8 @@ from losscli.loss import Batch, Bound, Loss, Pooled, Rows, catalogue
 from losscli.plan import How
 from losscli.results import Wants
 from losscli.verifier.gradcheck import gradcheck
-from losscli.verifier.material import finite
 from losscli.verifier.points import KINDS, cases
+from losscli.verifier.points.material import finite
 from losscli.verifier.report import content
 
 SLOW = ("sinkhorn", "mmd", "energy", "ctc")

@@ -9,10 +9,10 @@ import mpmath as mp
 import numpy as np
 import pytest
 
-from losscli.verifier.lines import Lines
-from losscli.verifier.locate import Located, locate
-from losscli.verifier.patterns import pattern_of
-from losscli.verifier.probes import chi_squared, probe
+from losscli.verifier.numeric.lines import Lines
+from losscli.verifier.numeric.locate import Located, locate
+from losscli.verifier.numeric.patterns import pattern_of
+from losscli.verifier.numeric.probes import chi_squared, probe
 
 N = 2048
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from losscli.verifier.differences import Reason, Slopes, slopes
-from losscli.verifier.verdict import (
+from losscli.verifier.numeric.differences import Reason, Slopes, slopes
+from losscli.verifier.numeric.verdict import (
     FAIL,
     INCONCLUSIVE,
     KINK_FAIL,

@@ -18,28 +18,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from losscli.verifier import (
-    along,
-    answer,
-    differences,
-    entries,
-    examine,
-    functions,
-    jury,
-    kinks,
-    locate,
-    probes,
-    verdict,
-    witnesses,
-)
-from losscli.verifier.answer import Answer
-from losscli.verifier.differences import slopes
-from losscli.verifier.examine import Examination, Given
-from losscli.verifier.functions import NUMPY, Target, claimant_of
+from losscli.verifier import jury
 from losscli.verifier.ledger import Check, Ledger
+from losscli.verifier.numeric import differences, kinks, locate, probes, verdict
+from losscli.verifier.numeric.differences import slopes
+from losscli.verifier.numeric.probes import probe
+from losscli.verifier.numeric.verdict import VERDICTS, judge
 from losscli.verifier.objective import Column
-from losscli.verifier.probes import probe
-from losscli.verifier.verdict import VERDICTS, judge
+from losscli.verifier.own import along, answer, entries, examine, functions
+from losscli.verifier.own.answer import Answer
+from losscli.verifier.own.examine import Examination, Given
+from losscli.verifier.own.functions import NUMPY, Target, claimant_of
+from losscli.verifier.witness import witnesses
 
 Array = np.ndarray
 INF = np.inf

@@ -13,7 +13,7 @@ from losscli.loss import Loss
 from losscli.plan import How
 from losscli.results import Wants
 from losscli.verifier.allowance import FORMATS
-from losscli.verifier.claims import Claims, verify
+from losscli.verifier.dumps.claims import Claims, verify
 from losscli.verifier.points import cases
 
 NARROW = ("float64", "float32", "bfloat16", "float16")

@@ -11,11 +11,11 @@ import pytest
 import losscli
 from losscli.plan import How
 from losscli.results import Wants
-from losscli.verifier.answer import headline as said_of
-from losscli.verifier.claim_report import headline
-from losscli.verifier.claims import Claims, verify
-from losscli.verifier.functions import load
-from losscli.verifier.own import Asked, check_target
+from losscli.verifier.dumps.claim_report import headline
+from losscli.verifier.dumps.claims import Claims, verify
+from losscli.verifier.own.answer import headline as said_of
+from losscli.verifier.own.check import Asked, check_target
+from losscli.verifier.own.functions import load
 
 RNG = np.random.default_rng(11)
 N, C = 13, 5

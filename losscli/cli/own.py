@@ -17,13 +17,13 @@ from losscli.cli.options import Option, Usage, argument, of_parameter, page, sig
 from losscli.errors import UsageError
 from losscli.files import gather, keys_of
 from losscli.loss import Loss, entered, get
-from losscli.verifier import own
-from losscli.verifier.answer import Answer, content, headline
-from losscli.verifier.drawn import labelled
-from losscli.verifier.examine import LIMIT
-from losscli.verifier.foreign import Program
-from losscli.verifier.functions import Target, Values, is_function, load
 from losscli.verifier.junit import junit
+from losscli.verifier.own import check as own
+from losscli.verifier.own.answer import Answer, content, headline
+from losscli.verifier.own.drawn import labelled
+from losscli.verifier.own.examine import LIMIT
+from losscli.verifier.own.foreign import Program
+from losscli.verifier.own.functions import Target, Values, is_function, load
 
 _ABOUT = "Is the gradient of a function of your own the slope of its value?"
 _EXAMPLES = [

@@ -32,8 +32,8 @@ from losscli.files.source import Source
 from losscli.loss import Loss
 from losscli.results import Reduction
 from losscli.verifier.allowance import FORMATS
-from losscli.verifier.claim_report import content, headline
-from losscli.verifier.claims import Claims, Verified, verify
+from losscli.verifier.dumps.claim_report import content, headline
+from losscli.verifier.dumps.claims import Claims, Verified, verify
 from losscli.verifier.junit import junit
 
 _CLAIMS = ("value", "grad", "hess")

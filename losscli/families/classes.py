@@ -157,9 +157,7 @@ def _by_class(
 
     if index is None:
         mass = y.dense(x.shape[1])
-        return Fold(
-            (surprise(x),), gradient, hessian, combine=lambda value: stable.row_sums(stable.times(mass, value))
-        )
+        return Fold((surprise(x),), gradient, hessian, combine=lambda value: stable.row_sums(stable.times(mass, value)))
     own = x[np.arange(len(x)), index]
     # A surprise falls with what it is the surprise of.
     return Fold((surprise(own),), gradient, hessian, right=lambda: own == x.max(axis=1))

@@ -10,10 +10,10 @@ import numpy as np
 from losscli.evaluate import denominator, evaluate
 from losscli.inputs import Array
 from losscli.results import Reduction, Wants
-from losscli.verifier.field import Field
 from losscli.verifier.ledger import Held
 from losscli.verifier.objective import Objective
-from losscli.verifier.witnesses import UNIT
+from losscli.verifier.witness.field import Field
+from losscli.verifier.witness.witnesses import UNIT
 
 _TINY = float(np.finfo(np.float64).tiny)
 _ROUNDINGS = 4.0  # a weight's product, the reduction's factor, its product, and the one that undoes it

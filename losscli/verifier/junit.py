@@ -9,7 +9,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from losscli import __version__
-from losscli.verifier.verdict import Overall
+from losscli.verifier.numeric.verdict import Overall
 
 # What XML 1.0 cannot hold, even escaped; messages quote what programs print.
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

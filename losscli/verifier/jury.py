@@ -13,10 +13,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from losscli.inputs import Array, Ints
-from losscli.verifier.differences import IntArray, Reason, Slopes
+from losscli.verifier.numeric.differences import IntArray, Reason, Slopes
+from losscli.verifier.numeric.verdict import FAIL, INCONCLUSIVE, PASS
 from losscli.verifier.objective import Column
-from losscli.verifier.verdict import FAIL, INCONCLUSIVE, PASS
-from losscli.verifier.witnesses import Witnessed, direction, taylor
+from losscli.verifier.witness.witnesses import Witnessed, direction, taylor
 
 _ENOUGH = 5  # failures confirmed by a second mechanism settle the verdict
 

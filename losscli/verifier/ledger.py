@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 
 from losscli.inputs import Array
-from losscli.verifier.diagnose import Explanation
-from losscli.verifier.differences import Reason, Slopes, slopes
+from losscli.verifier.diagnosis.diagnose import Explanation
 from losscli.verifier.jury import Heard, Jury, Method, Witness
-from losscli.verifier.locate import Located
 from losscli.verifier.mutants import MUTANTS
+from losscli.verifier.numeric.differences import Reason, Slopes, slopes
+from losscli.verifier.numeric.locate import Located
+from losscli.verifier.numeric.probes import Certificate
+from losscli.verifier.numeric.verdict import VERDICTS, Overall, Verdict, judge, overall, why
 from losscli.verifier.objective import Column
-from losscli.verifier.probes import Certificate
-from losscli.verifier.verdict import VERDICTS, Overall, Verdict, judge, overall, why
 
 _WORST = 5
 _FAILURES = (VERDICTS.index(Verdict.FAIL), VERDICTS.index(Verdict.KINK_FAIL))

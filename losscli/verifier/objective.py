@@ -20,7 +20,7 @@ from losscli.inputs import Array, Fold, Groups, Ints
 from losscli.loss import Bound, Pooled
 from losscli.plan import Plan
 from losscli.targets import Table, arrange
-from losscli.verifier.kinks import UNIT, BoolArray, on_kinks
+from losscli.verifier.numeric.kinks import UNIT, BoolArray, on_kinks
 
 Labels = np.ndarray[Any, Any]
 

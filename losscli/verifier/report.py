@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from losscli.verifier.diagnose import sentence
+from losscli.verifier.diagnosis.diagnose import sentence
 from losscli.verifier.ledger import Check
-from losscli.verifier.probes import Certificate
+from losscli.verifier.numeric.probes import Certificate
 
 
 def content(check: Check) -> dict[str, Any]:

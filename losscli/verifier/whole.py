@@ -12,11 +12,11 @@ import numpy as np
 from losscli.inputs import Array
 from losscli.loss import Pooled
 from losscli.targets import arrange
-from losscli.verifier.differences import BoolArray
-from losscli.verifier.lines import Lines
-from losscli.verifier.locate import Located, locate
+from losscli.verifier.numeric.differences import BoolArray
+from losscli.verifier.numeric.lines import Lines
+from losscli.verifier.numeric.locate import Located, locate
+from losscli.verifier.numeric.probes import Certificate, probe
 from losscli.verifier.objective import Labels, Objective
-from losscli.verifier.probes import Certificate, probe
 
 LARGEST = 10_000_000  # entries; more would take minutes
 # Rows this close to a kink, in units of a direction, are not moved: their neighbours need steps to be moved by.

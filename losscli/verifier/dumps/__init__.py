@@ -1,0 +1,1 @@
+"""Claims that another program made: numbers in files beside exact ones."""

@@ -1,0 +1,330 @@
+"""Whether claimed numbers, dumped by any program, are the value and the slopes of a loss over the data they came from.
+
+The exact loss is evaluated on the rounded inputs as they were dumped, so that only the claim's own error counts, and
+it is given the allowance that its precision needs (allowance.py). The value comes first, then the gradient, and the
+Hessian once the gradient has passed. A difference is a failure where numeric slopes agree that it is one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from losscli.blocks import Outputs, Work
+from losscli.engines import Engine, serial
+from losscli.errors import DataError, Place, UsageError
+from losscli.evaluate import as_source, evaluate, plan_of
+from losscli.files.source import Source
+from losscli.files.views import Bfloat16
+from losscli.loss import Bound, Pooled
+from losscli.plan import How, Plan
+from losscli.results import Reduction, Wants
+from losscli.sums import Part
+from losscli.verifier.allowance import FORMATS, Precision
+from losscli.verifier.diagnosis.diagnose import Explanation
+from losscli.verifier.diagnosis.explain import claim_explained
+from losscli.verifier.dumps.audit import Audit, Suspect, Tally, judged
+from losscli.verifier.dumps.opinion import Opinion, second_opinion
+from losscli.verifier.dumps.valued import Valued, judge_value
+from losscli.verifier.mutants import MUTANTS
+from losscli.verifier.numeric.verdict import FAIL, INCONCLUSIVE, KINK_FAIL, KINK_OK, PASS, VERDICTS, Overall, overall
+
+# An entry whose whole allowance is this share of the largest slope is settled, though its own size hides behind it.
+_SMALL = 0.01
+# So many different numbers, all of them numbers of a narrower format, are no accident.
+_MANY = 16
+_WORST = 5
+
+
+@dataclass(frozen=True)
+class Claims:
+    """What is claimed: the value, or each row's, and files of the gradient and of the diagonal Hessian.
+
+    ``digit`` is half a unit of the value's last digit, where it was printed; ``precision`` the format that the numbers
+    were computed in, where their files do not tell.
+    """
+
+    value: Any = None
+    grad: Any = None
+    hess: Any = None
+    digit: float = 0.0
+    precision: str = ""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The answer about one file of slopes."""
+
+    kind: str
+    wrt: str
+    verdict: Overall
+    counts: Mapping[str, int]
+    tally: Tally
+    worst: tuple[Suspect, ...]
+    opinion: Opinion
+    precision: Precision
+    planted: int
+    caught: int
+
+    @property
+    def resolution(self) -> tuple[float, float]:
+        """The smallest error that would have been noticed in every entry, and that relative to the largest slope."""
+        absolute, largest = 2.0 * self.tally.bar, self.tally.largest
+        return absolute, absolute / largest if largest > 0.0 else 0.0
+
+
+@dataclass(frozen=True)
+class Verified:
+    """The answer of a verify. ``plan`` has the data, for whoever looks for an explanation of a failure."""
+
+    bound: Bound
+    plan: Plan
+    reduction: Reduction
+    scale: float
+    verdict: Overall
+    value: Valued | None
+    slopes: tuple[Judged, ...]
+    seed: int
+    reproduce: str
+    diagnosis: tuple[Explanation, ...] = ()
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """How many entries got each verdict; the value counts as one for each number of it."""
+        total = Counter({str(word): 0 for word in VERDICTS})
+        for part in self.slopes:
+            total.update(part.counts)
+        if self.value is not None:
+            total.update(self.value.counts)
+        return dict(total)
+
+    @property
+    def checked(self) -> int:
+        """How many numbers were looked at."""
+        return sum(self.counts.values())
+
+
+def verify(
+    bound: Bound,
+    data: Mapping[str, Any],
+    claims: Claims,
+    *,
+    wrt: str = "",
+    how: How | None = None,
+    sample_weight: Any = None,
+    mask: Any = None,
+    reduction: Reduction | None = None,
+    engine: Engine = serial,
+    seed: int = 0,
+    command: str = "",
+) -> Verified:
+    """Judge a claimed value, gradient and Hessian of the reduced loss; arrays or Sources, in the shape of the input.
+
+    Raises UsageError where nothing is claimed, and DataError where a claim has not the shape of what it is about.
+    """
+    if claims.value is None and claims.grad is None and claims.hess is None:
+        raise UsageError("claim-missing", "nothing is claimed")
+    made = plan_of(bound, data, how, sample_weight, mask)
+    reduction = reduction or bound.loss.reads.reduction
+    name = wrt or bound.loss.reads.differentiable[0]
+    given = {
+        kind: as_source(kind, claim)
+        for kind, claim in (("grad", claims.grad), ("hess", claims.hess))
+        if claim is not None
+    }
+    columns = {
+        kind: replace(made.columns[name], source=_shaped(made, name, source, kind)) for kind, source in given.items()
+    }
+    formats = {
+        kind: FORMATS[claims.precision] if claims.precision else format_of(column.source)
+        for kind, column in columns.items()
+    }
+    result = evaluate(bound, made, reduction=reduction, engine=engine, empty="nan")
+    totals = _totals(bound, made, engine)
+    # A pooled loss has one value, whatever the reduction.
+    mean = reduction == "mean" and result.weight > 0 and not totals
+    scale = 1.0 / result.weight if mean else 1.0
+    value = (
+        None
+        if claims.value is None
+        else judge_value(
+            result,
+            claims.value,
+            _coarsest(claims, made, formats),
+            scale=scale,
+            totals=totals,
+            engine=engine,
+            digit=claims.digit,
+        )
+    )
+    parts: list[Judged] = []
+    diagnosis: tuple[Explanation, ...] = ()
+    for order, kind in ((1, "grad"), (2, "hess")):
+        if kind not in columns or any(part.verdict == "fail" for part in parts):
+            continue
+        if order == 2:
+            _check_hessian(bound, made, name)
+        audit = Audit(bound, made, name, columns[kind], formats[kind], scale, totals, order)
+        part = _judged(audit, engine)
+        # Zeros where no row counts say nothing of the loss.
+        vacuous = result.kept == 0 and part.verdict == "pass"
+        parts.append(replace(part, verdict="not_checked") if vacuous else part)
+        diagnosis = claim_explained(audit, part.tally, reduction) if part.verdict == "fail" else diagnosis
+    verdicts = [part.verdict for part in parts] + ([value.verdict] if value is not None else [])
+    return Verified(bound, made, reduction, scale, _together(verdicts), value, tuple(parts), seed, command, diagnosis)
+
+
+def _together(verdicts: list[Overall]) -> Overall:
+    """The worst of some verdicts."""
+    worst: tuple[Overall, ...] = ("fail", "inconclusive", "not_checked")
+    return next((word for word in worst if word in verdicts), "pass")
+
+
+def _check_hessian(bound: Bound, made: Plan, name: str) -> None:
+    # One row tells whether there is one, with the message that every other verb has.
+    evaluate(bound, _first_rows(made), reduction="sum", wants=Wants(hess=name), empty="nan")
+
+
+def _first_rows(made: Plan) -> Plan:
+    if made.groups is not None or made.rows <= 1:
+        return made
+    return replace(made, order=np.arange(1), lead=(1, *made.lead[1:]))
+
+
+def _totals(bound: Bound, made: Plan, engine: Engine) -> tuple[float, ...]:
+    """The totals of a pooled loss's terms; none for the others."""
+    work = Work(bound, made, Wants(), 1.0, Outputs())
+    if not isinstance(_kernel_of_one(bound, made), Pooled):
+        return ()
+    return tuple(total.value for total in sum(engine(work, made.spans()), Part()).total)
+
+
+def _kernel_of_one(bound: Bound, made: Plan) -> Any:
+    from losscli.blocks import folded
+    from losscli.targets import arrange
+
+    with np.errstate(all="ignore"):
+        return bound(*folded(made, arrange(made, *made.spans()[0])).variables)
+
+
+def format_of(source: Source) -> Precision:
+    """The floating point format of the numbers in a file: a narrower one than its own where all of them fit it.
+
+    Programs that have no file for a format write its numbers in a wider one. A few numbers, or round ones, fit by
+    accident: there must be many different ones.
+    """
+    if isinstance(source.array, Bfloat16):
+        return FORMATS["bfloat16"]
+    own = str(source.dtype)
+    candidates = [name for name in ("bfloat16", "float16", "float32") if own in ("float64", "float32") and name != own]
+    distinct: set[float] = set()
+    for block in _pieces(source):
+        candidates = [name for name in candidates if FORMATS[name].holds(block)]
+        if not candidates:
+            break
+        if len(distinct) < _MANY:
+            distinct.update(np.unique(np.abs(block[np.isfinite(block) & (block != 0.0)]))[: 2 * _MANY].tolist())
+    fits = candidates if len(distinct) >= _MANY else []
+    return FORMATS[fits[0] if fits else own if own in FORMATS else "float64"]
+
+
+def _pieces(source: Source) -> Any:
+    rows = max(1, (1 << 18) // max(1, math.prod(source.shape[1:])))
+    if not source.shape:
+        yield np.asarray(source.array, dtype=np.float64)
+        return
+    for start in range(0, source.shape[0], rows):
+        yield np.asarray(source.read(start, start + rows), dtype=np.float64)
+
+
+def _coarsest(claims: Claims, made: Plan, formats: Mapping[str, Precision]) -> Precision:
+    """The format that a value was computed in: the widest unit among what it came from."""
+    if claims.precision:
+        return FORMATS[claims.precision]
+    known = [*formats.values()]
+    known += [format_of(column.source) for column in made.columns.values() if column.source.dtype.kind == "f"]
+    dtype = str(getattr(claims.value, "dtype", "float64"))
+    return max([*known, FORMATS.get(dtype, FORMATS["float64"])], key=lambda one: one.unit)
+
+
+def _shaped(made: Plan, name: str, claim: Source, kind: str) -> Source:
+    """The claim without the places of its file; DataError where its shape is not the input's."""
+    shape, mine = made.columns[name].source.shape, claim.shape
+    if claim.dtype.kind not in "fiub":
+        raise DataError("claim-dtype", f"claimed numbers of type {claim.dtype}", place=Place(claim.name))
+    if mine == shape:
+        return Source(claim.name, claim.array)
+    what = f"--{kind} has shape {mine}, and {name} has {shape}"
+    hint = "--wrt names the input that it is a derivative by"
+    if mine == shape[::-1]:
+        hint = "it is transposed: write it with rows first, as the data are"
+    elif math.prod(mine) == math.prod(shape):
+        hint = f"it has as many numbers: reshape it to {shape}"
+    elif mine == (*shape, shape[-1] if shape else 0):
+        hint = "it is a whole matrix per row: give its diagonal"
+    raise DataError("claim-shape", what, place=Place(claim.name), hint=hint)
+
+
+def _judged(audit: Audit, engine: Engine) -> Judged:
+    spans = [(0, audit.plan.rows)] if audit.shared else audit.plan.spans()
+    tally = sum(engine(audit, spans), Tally())
+    planted, caught = _self_test(audit, spans[0])
+    failed = [suspect for suspect in tally.worst if suspect.code == FAIL]
+    opinion = second_opinion(audit, failed) if failed else Opinion({}, 0)
+    counts = _counts(tally, opinion, failed)
+    checked = sum(counts.values())
+    verdict = "fail" if caught < planted else overall(counts, checked)
+    worst = tuple(replace(s, code=opinion.codes.get(s.index, s.code)) for s in tally.worst)
+    worst = tuple(sorted(worst, key=lambda s: s.code not in (FAIL, KINK_FAIL))[:_WORST])
+    return Judged(
+        "gradient" if audit.order == 1 else "hessian",
+        audit.name,
+        verdict,
+        counts,
+        tally,
+        worst,
+        opinion,
+        audit.precision,
+        planted,
+        caught,
+    )
+
+
+def _counts(tally: Tally, opinion: Opinion, failed: list[Suspect]) -> dict[str, int]:
+    """How many entries got each verdict, once those near zero are settled and failures have a second opinion."""
+    codes = Counter(tally.counts)
+    settled = sum(n for power, n in tally.open.items() if 2.0 ** (power + 1) <= _SMALL * tally.largest)
+    codes[int(INCONCLUSIVE)] -= settled
+    codes[int(PASS)] += settled
+    asked = Counter(opinion.codes.get(suspect.index, -1) for suspect in failed)
+    for code in (INCONCLUSIVE, PASS, KINK_OK, KINK_FAIL):
+        codes[int(code)] += asked[int(code)]
+        codes[int(FAIL)] -= asked[int(code)]
+    if failed and not opinion.confirmed:
+        # Nobody has confirmed one failure: the differences that nobody has asked about are no failures either.
+        codes[int(INCONCLUSIVE)] += codes[int(FAIL)]
+        codes[int(FAIL)] = 0
+    return {str(VERDICTS[code]): n for code, n in codes.items() if n > 0}
+
+
+def _self_test(audit: Audit, span: tuple[int, int]) -> tuple[int, int]:
+    """Plant faults into a right claim of the first block; those that are larger than what is allowed must be caught."""
+    seen = audit.beside(span)
+    exact, bar = seen.slopes.value, seen.bar
+    right = audit.precision.rounded(exact)
+    if not exact.size or not np.isfinite(exact).all():
+        return 0, 0
+    planted = caught = 0
+    for change in MUTANTS.values():
+        wrong = change(right)
+        with np.errstate(all="ignore"):
+            visible = ~(np.abs(wrong - exact) <= 2.0 * bar)
+        if visible.any():
+            planted += 1
+            caught += bool((judged(wrong, exact, bar) == FAIL).any())
+    return planted, caught

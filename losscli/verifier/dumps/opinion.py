@@ -1,0 +1,110 @@
+"""A second opinion on entries of a claim that differ from the exact slope: numeric slopes.
+
+The first slope is the gradient's formula, the second differences of the value (for a Hessian, of the gradient). A
+difference counts as a failure where both say so. On a kink, where there is no one slope, every claim between the
+one-sided slopes is right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from losscli.inputs import Groups, Ints
+from losscli.plan import Plan
+from losscli.verifier.dumps.audit import Audit, Beside, Suspect
+from losscli.verifier.numeric import differences
+from losscli.verifier.numeric.differences import IntArray
+from losscli.verifier.numeric.verdict import FAIL, INCONCLUSIVE, KINK_FAIL, KINK_OK, PASS, judge
+from losscli.verifier.objective import Column, Objective
+
+# As many columns of numeric slopes as a second of work allows; the worst entries come first.
+_COLUMNS = 8
+
+
+@dataclass(frozen=True)
+class Opinion:
+    """What numeric slopes say of suspects, by index; the evaluations it took."""
+
+    codes: dict[tuple[int, ...], int]
+    evaluations: int
+
+    @property
+    def confirmed(self) -> int:
+        """How many of them are wrong by both methods."""
+        return sum(code in (FAIL, KINK_FAIL) for code in self.codes.values())
+
+
+def second_opinion(audit: Audit, suspects: Sequence[Suspect]) -> Opinion:
+    """Numeric slopes at the suspects, their rows alone where rows are independent."""
+    part = audit if audit.shared or audit.totals else replace(audit, plan=_part(audit.plan, suspects))
+    seen = part.beside((0, part.plan.rows))
+    codes: dict[tuple[int, ...], int] = {}
+    wanted = {s.index for s in suspects}
+    evaluations = 0
+    for column in _columns(part, seen):
+        index = _indices(part, seen, column)
+        if not wanted.intersection(index):
+            continue
+        said, calls = _said(part, seen, column)
+        evaluations += calls
+        codes |= {at: int(code) for at, code in zip(index, said, strict=True) if at in wanted}
+    for suspect in suspects:
+        # A row that does not count has a slope of exactly zero: nothing numeric is needed to say so.
+        if suspect.bar == 0.0 and suspect.reference == 0.0:
+            codes[suspect.index] = int(FAIL)
+    return Opinion(codes, evaluations)
+
+
+def _part(plan: Plan, suspects: Sequence[Suspect]) -> Plan:
+    """A plan of the suspects' rows, or of their groups."""
+    rows = np.unique([s.row for s in suspects])
+    if plan.groups is None:
+        return replace(plan, order=rows, lead=(len(rows), *plan.lead[1:]))
+    which: Ints = np.unique(np.searchsorted(plan.groups.starts, rows, side="right") - 1)
+    sizes = plan.groups.sizes[which]
+    taken = np.concatenate([np.arange(n) + start for start, n in zip(plan.groups.starts[which], sizes, strict=True)])
+    order = taken if plan.order is None else plan.order[taken]
+    return replace(plan, order=order, lead=(len(taken), *plan.lead[1:]), groups=Groups(np.cumsum(sizes) - sizes, sizes))
+
+
+def _columns(audit: Audit, seen: Beside) -> Iterator[Column]:
+    """The columns with the worst entries, at most a few of them."""
+    objective = Objective(audit.bound, audit.plan, seen.slopes.table, audit.name)
+    failed = seen.codes == FAIL
+    found = [column for column in objective.columns(1 << 30) if failed[column.at].any()]
+    with np.errstate(all="ignore"):
+        gap = np.where(failed, np.nan_to_num(np.abs(seen.claim - seen.slopes.value) / seen.bar, nan=np.inf), 0.0)
+    found.sort(key=lambda column: -float(gap[column.at].max()))
+    for column in found[:_COLUMNS]:
+        yield column if audit.order == 1 else replace(objective.curved(column), piece=None)
+
+
+def _said(audit: Audit, seen: Beside, column: Column) -> tuple[IntArray, int]:
+    domain = audit.plan.signature.domain(audit.name, audit.plan.link)
+    s = differences.slopes(
+        column.f, column.x, low=domain.low, high=domain.high, piece=column.piece, noise_floor=column.noise
+    )
+    # What it differentiates is the sum of the losses; the claim is of the reduced one.
+    claim, bar = seen.claim[column.at] / audit.scale, seen.bar[column.at] / audit.scale
+    codes = judge(claim, s, bar)
+    known = seen.codes[column.at]
+    # It is asked about differences alone: where it sees none either, the two methods disagree.
+    codes = np.where((known == FAIL) & (codes == PASS), INCONCLUSIVE, codes)
+    return np.where(known == FAIL, codes, np.where(codes == KINK_OK, KINK_OK, known)), s.evaluations
+
+
+def _indices(audit: Audit, seen: Beside, column: Column) -> list[tuple[int, ...]]:
+    """Where the entries of a column stand in the claim's file."""
+    shape = seen.claim.shape
+    grid = np.arange(seen.claim.size).reshape(shape)[column.at].reshape(-1)
+    made = []
+    for flat in grid:
+        at = tuple(int(i) for i in np.unravel_index(flat, shape))
+        if audit.shared:
+            made.append(at)
+        else:
+            made.append(audit.plan.place(audit.claim, 0, int(seen.keep[at[0]]), at[1:]).index or ())
+    return made

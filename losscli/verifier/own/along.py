@@ -1,0 +1,79 @@
+"""The path integral as a witness of single entries of a function's claimed gradient."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from losscli.inputs import Array
+from losscli.verifier.own.entries import Entries
+from losscli.verifier.own.functions import RaisedError
+from losscli.verifier.witness.witnesses import path_integral
+
+_LENGTH = 2.0**-3  # of the path, in sizes of the entry
+_BESIDE = 2.0**-23  # the same
+
+
+@dataclass(frozen=True)
+class Integral:
+    """What a function gains while one entry moves, against the integral of the gradient that it claims.
+
+    ``noise`` is the error of a value, ``allowance`` that of each claim. Nothing is divided by a small step: the errors
+    are not those of a difference.
+    """
+
+    entries: Entries
+    claim: Array
+    noise: float
+    allowance: Array
+    name: str = "path integral"
+
+    def slope(self, index: tuple[int, ...], other: float | None = None) -> float | None:
+        """The claim itself where the integral takes its side, NaN where it does not, None where it cannot tell.
+
+        It takes a side only if it does not take that of the ``other`` slope as well.
+        """
+        claim = float(self.claim[index])
+        said = self._said(index, 0.0)
+        if said and other is not None and (self._alone(index) or self._said(index, other - claim) is not False):
+            return None
+        return None if said is None else claim if said else float("nan")
+
+    def _said(self, index: tuple[int, ...], shift: float) -> bool | None:
+        """Whether the integral agrees with the claim, shifted."""
+        x = float(self.entries.x[index])
+        low, high = self.entries.bounds
+        up = high - x >= x - low
+        length = min(_LENGTH * max(1.0, abs(x)), 0.5 * (high - x if up else x - low))
+        v = np.zeros(self.claim.shape)
+        v[index] = length if up else -length
+
+        def gradient(x: Array) -> Array:
+            # Its other entries may not even be numbers, and do not move.
+            made = np.zeros(x.shape)
+            made[index] = self._claims(x)[index] + shift
+            return made
+
+        noise = max(self.noise, float(self.allowance[index]) * length)
+        return path_integral(lambda x: self._value(x, index), self.entries.x, gradient, v=v, noise=noise).agree
+
+    def _alone(self, index: tuple[int, ...]) -> bool:
+        """Whether the claim at the point is not what is claimed beside it: an integral does not see a single point."""
+        step = np.zeros(self.claim.shape)
+        step[index] = _BESIDE * max(1.0, abs(float(self.entries.x[index])))
+        sides = (np.clip(self.entries.x + sign * step, *self.entries.bounds) for sign in (-1.0, 1.0))
+        one, two = (float(self._claims(side)[index]) for side in sides)
+        return abs(float(self.claim[index]) - 0.5 * (one + two)) > abs(two - one)
+
+    def _value(self, x: Array, index: tuple[int, ...]) -> float:
+        value = self.entries.values([x])[0]
+        return float((value[index[0]] if self.entries.separable else value).sum())
+
+    def _claims(self, x: Array) -> Array:
+        entries = self.entries
+        try:
+            claimed = entries.claimant.claims(entries.given(x))[entries.name]
+            return np.asarray(claimed, np.float64).reshape(x.shape)
+        except (RaisedError, KeyError, TypeError, ValueError):
+            return np.full(x.shape, np.nan)

@@ -1,0 +1,132 @@
+"""Inputs for a function that came without data: drawn from the names and annotations of its parameters."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from losscli.verifier.own.functions import Values
+
+Data = dict[str, Values]
+
+# What parameters are usually called: class labels, distributions, shares, and what must be positive.
+LABELS = {"label", "labels", "class_index", "classes", "index", "indices", "idx", "y_idx", "target_ids", "label_ids"}
+DISTRIBUTIONS = {"p", "q", "prob", "probs", "probability", "probabilities", "distribution", "softmax_out"}
+SCORES = {
+    "logits",
+    "logit",
+    "scores",
+    "z",
+    "outputs",
+    "output",
+    "predictions",
+    "prediction",
+    "input",
+    "preds",
+    "y_pred",
+}
+TRUTHS = {"y", "t", "target", "targets", "y_true", "truth"}
+POSITIVE = {"scale", "sigma", "std", "var", "variance", "rate", "lam", "weight", "weights", "sample_weight", "w"}
+ROWS, CLASSES = 5, 3
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """One way of filling the inputs of a function: a kind of numbers and a shape for each, in words and as arrays."""
+
+    said: str
+    shapes: dict[str, tuple[str, tuple[int, ...]]]
+
+    def draw(self, seed: int, scale: float) -> Data:
+        """The inputs, real numbers of about a scale."""
+        rng = np.random.default_rng(seed)
+        classes = max((shape[1] for _, shape in self.shapes.values() if len(shape) > 1), default=2)
+        return {name: _fill(rng, kind, shape, scale, classes) for name, (kind, shape) in self.shapes.items()}
+
+    @property
+    def bounds(self) -> dict[str, tuple[float, float]]:
+        """The bounds of the inputs that have any."""
+        known = {"distribution": (0.0, 1.0), "positive": (0.0, np.inf)}
+        return {name: known[kind] for name, (kind, _) in self.shapes.items() if kind in known}
+
+
+def _fill(rng: np.random.Generator, kind: str, shape: tuple[int, ...], scale: float, classes: int) -> Values:
+    if kind == "labels":
+        return rng.integers(0, classes, shape)
+    if kind == "distribution":
+        made = rng.gamma(np.clip(1.0 / scale, 0.8, 50.0), size=shape) + 1e-3
+        return np.asarray(made / made.sum(axis=-1, keepdims=True) if len(shape) > 1 else rng.uniform(0.02, 0.98, shape))
+    if kind == "outcomes":
+        return rng.integers(0, 2, shape).astype(np.float64)
+    if kind == "positive":
+        return np.asarray(rng.gamma(2.0, size=shape) + 0.1)
+    return np.asarray(rng.normal(size=shape) * scale)
+
+
+def drawings(
+    parameters: Sequence[inspect.Parameter], shape: tuple[int, ...] | None, *, outcomes: bool = False
+) -> Iterator[Drawing]:
+    """Ways of filling required parameters, the likeliest first: the first one that the function accepts is taken.
+
+    ``shape`` is that of every input that is not one of labels or a single number; ``outcomes`` says that truths are 0
+    or 1.
+    """
+    needed = [entry for entry in parameters if entry.default is entry.empty]
+    # What belongs to a logit of its own is an outcome, hardly any number.
+    logits = any(entry.name.lower() in ("logit", "logits") for entry in needed)
+    truths = ("labels", "outcomes", "numbers") if logits else ("labels", "numbers", "outcomes")
+    for size in [shape] if shape is not None else [(ROWS, CLASSES), (ROWS,), ()]:
+        seen = set()
+        for truth in ("outcomes",) if outcomes else truths:
+            shapes = {entry.name: _one(entry, size, truth, needed) for entry in needed}
+            said = ", ".join(f"{name}: {_said(kind, made)}" for name, (kind, made) in shapes.items())
+            if said not in seen:
+                seen.add(said)
+                yield Drawing(said, shapes)
+
+
+def _one(
+    entry: inspect.Parameter, size: tuple[int, ...], truth: str, needed: Sequence[inspect.Parameter]
+) -> tuple[str, tuple[int, ...]]:
+    name, annotated = entry.name.lower(), _annotation(entry)
+    scored = any(other.name.lower() in SCORES for other in needed)
+    if annotated in ("float", "int", "bool"):
+        return ("positive" if annotated == "float" else "labels"), ()
+    if name in LABELS:
+        return "labels", size[:1]
+    if name in TRUTHS and len(needed) > 1:
+        # Beside logits a truth is usually a class; it never is one beside a single score per row.
+        labelled = truth == "labels" and scored and len(size) > 1
+        return ("labels", size[:1]) if labelled else ("numbers" if truth == "labels" else truth, size)
+    if name in DISTRIBUTIONS:
+        return "distribution", size
+    return ("positive" if name in POSITIVE else "numbers"), size
+
+
+def labelled(data: Mapping[str, Values]) -> Data:
+    """Data with class labels as whole numbers, where a text file gave them as real ones.
+
+    Labels are what is called so, and a truth of one axis beside scores of two.
+    """
+    wide = any(np.ndim(array) > 1 for name, array in data.items() if name.lower() in SCORES)
+    made = dict(data)
+    for name, array in data.items():
+        named = name.lower() in LABELS or (wide and np.ndim(array) == 1 and name.lower() in TRUTHS)
+        if named and array.dtype.kind == "f" and np.array_equal(array, np.round(array)):
+            made[name] = array.astype(np.int64)
+    return made
+
+
+def _annotation(entry: inspect.Parameter) -> str:
+    annotated: Any = entry.annotation
+    return annotated if isinstance(annotated, str) else getattr(annotated, "__name__", "")
+
+
+def _said(kind: str, shape: tuple[int, ...]) -> str:
+    words = {"numbers": "normal numbers", "labels": "class labels", "positive": "positive numbers"}
+    words |= {"distribution": "probabilities", "outcomes": "0 or 1"}
+    return f"{words[kind]} {shape}"

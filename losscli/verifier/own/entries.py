@@ -1,0 +1,187 @@
+"""A user's function as many scalar functions of one variable, and how exactly it is computed.
+
+Entries of independent rows move together, one column of all rows at once; those of a function that mixes its rows move
+one by one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from losscli.inputs import Array
+from losscli.verifier.numeric.kinks import OFFSETS, spread
+from losscli.verifier.objective import Column, _positions
+from losscli.verifier.own.functions import Claimant, Inputs, RaisedError, Values
+
+DOUBLE = 53
+# Significant bits of the formats below double: single, half, bfloat16.
+_FORMATS = (8, 11, 24, DOUBLE)
+
+
+@dataclass(frozen=True)
+class Entries:
+    """The entries of one input of a function at one point; ``raised`` collects what it raises beside that point.
+
+    ``bits`` are the significant bits that the function computes with, ``unrest`` how far two calls differ.
+    """
+
+    claimant: Claimant
+    inputs: Inputs
+    name: str
+    bits: int = DOUBLE
+    unrest: float = 0.0
+    bounds: tuple[float, float] = (-np.inf, np.inf)
+    raised: list[str] = field(default_factory=list)
+
+    @property
+    def x(self) -> Array:
+        """The input, float64; a single number as an array of one."""
+        return np.atleast_1d(np.asarray(self.inputs[self.name], np.float64))
+
+    def given(self, x: Array) -> Inputs:
+        """All inputs, with this one replaced."""
+        return {**self.inputs, self.name: x.reshape(np.shape(self.inputs[self.name]))}
+
+    def values(self, many: Sequence[Array]) -> list[Values]:
+        """The values with the input replaced by each of many; NaN where the function raises."""
+        given = [self.given(x) for x in many]
+        try:
+            return [np.asarray(value, np.float64) for value in self.claimant.values(given)]
+        except RaisedError as error:
+            self.raised.append(str(error))
+        return [self._alone(inputs) for inputs in given]
+
+    def _alone(self, inputs: Inputs) -> Values:
+        try:
+            return np.asarray(self.claimant.value(inputs), np.float64)
+        except RaisedError:
+            return np.full(self.base.shape, np.nan)
+
+    @cached_property
+    def base(self) -> Values:
+        """The value at the point itself."""
+        return np.asarray(self.claimant.value(self.inputs), np.float64)
+
+    @cached_property
+    def separable(self) -> bool:
+        """Whether each row's value depends on that row of the input alone; found out by moving three rows."""
+        x, value = self.x, self.base
+        if not value.ndim or len(x) != len(value) or len(x) < 2:
+            return False
+        rows = np.unique([0, len(x) // 2, len(x) - 1])
+        moved = self.values([self._moved_row(row) for row in rows])
+        return all(
+            new.shape == value.shape
+            and np.array_equal(np.delete(new, row, 0), np.delete(value, row, 0), equal_nan=True)
+            for row, new in zip(rows, moved, strict=True)
+        )
+
+    def _moved_row(self, row: int) -> Array:
+        low, high = self.bounds
+        x = self.x.copy()
+        x[row] = 0.75 * x[row] + 0.25 * (0.5 * (low + high) if np.isfinite(high) else x[row] + 1.0)
+        return x
+
+    def columns(self, limit: int, seed: int, among: tuple[int, ...]) -> list[Column]:
+        """At most ``limit`` columns of entries: evenly spread for independent rows, drawn by seed otherwise.
+
+        The entry ``among`` is one of them: that is where a planted fault must show.
+        """
+        if not self.separable:
+            return [self._one_by_one(limit, seed, among)]
+        return [self._column((slice(None), *at)) for at in _positions(self.x.shape[1:], limit, among[1:])]
+
+    def count(self, limit: int) -> int:
+        """How many entries these columns hold."""
+        return min(self.x.size, limit * (len(self.x) if self.separable else 1))
+
+    def _column(self, at: tuple[Any, ...]) -> Column:
+        def f(t: Array) -> Array:
+            x = self.x.copy()
+            x[at] = t
+            value = self.values([x])[0]
+            return value.reshape(len(value), -1).sum(axis=1)
+
+        return Column(at, self.x[at], f, None, self._noise(f, self.x[at]), unit=2.0 ** (1 - self.bits))
+
+    def _one_by_one(self, limit: int, seed: int, among: tuple[int, ...]) -> Column:
+        size = self.x.size
+        chosen = np.arange(size)
+        if size > limit:
+            drawn = np.random.default_rng(seed).choice(size, limit, replace=False)
+            drawn[0] = np.ravel_multi_index(among, self.x.shape)
+            chosen = np.unique(drawn)
+        at: tuple[Any, ...] = np.unravel_index(chosen, self.x.shape)
+        x = self.x[at]
+
+        def f(t: Array) -> Array:
+            # Most entries rest while others are still looked at.
+            moving = np.flatnonzero(t != x)
+            made = np.full(len(t), self.base.sum())
+            made[moving] = [value.sum() for value in self.values([self.moved(chosen[i], t[i]) for i in moving])]
+            return made
+
+        return Column(at, x, f, None, self._noise(f, x), unit=2.0 ** (1 - self.bits))
+
+    def moved(self, flat: Any, t: float) -> Array:
+        """The input with one entry, counted through, replaced."""
+        x = self.x.copy()
+        x.reshape(-1)[flat] = t
+        return x
+
+    def _noise(self, f: Callable[[Array], Array], x: Array) -> Array | float:
+        """The rounding errors of a function that computes in less than double, which show in larger steps only."""
+        if self.bits == DOUBLE:
+            return self.unrest
+        width = np.maximum(1.0, np.abs(x)) * 2.0 ** -(self.bits // 2)
+        low, high = self.bounds
+        steps = [np.clip(x + at / OFFSETS[-1] * width, low, high) for at in OFFSETS]
+        sides = [np.stack([f(step) for step in steps]), np.stack([f(2.0 * x - step) for step in steps])]
+        # A kink within one of the windows is no noise.
+        measured = np.fmin(*(spread(side) for side in sides))
+        return np.fmax(np.fmax(measured, np.abs(f(x)) * 2.0**-self.bits), self.unrest)
+
+
+def bits_of(claimant: Claimant, inputs: Inputs, names: Sequence[str], seed: int) -> int:
+    """The significant bits that a function computes with: 53, 24, 11 or 8.
+
+    Told from its values at random points beside the given one, which have as many, and from whether it notices changes
+    that only a double can hold.
+    """
+    rng = np.random.default_rng(seed)
+
+    def beside(size: float) -> Inputs:
+        return {
+            name: np.asarray(array * (1.0 + size * rng.uniform(-1.0, 1.0, np.shape(array)))) if name in names else array
+            for name, array in inputs.items()
+        }
+
+    try:
+        far = claimant.values([beside(2.0**-12) for _ in range(4)])
+        near = claimant.values([inputs, *(beside(2.0**-34) for _ in range(3))])
+    except RaisedError:
+        return DOUBLE
+    shown = np.concatenate([np.asarray(value, np.float64).reshape(-1) for value in far])
+    shown = shown[np.isfinite(shown) & (shown != 0.0)]
+    used = max((_significant(float(value)) for value in shown[:256]), default=DOUBLE)
+    same = all(np.array_equal(value, near[0]) for value in near)
+    if same and any(_notices(value, near[0]) for value in far):
+        used = min(used, 24)
+    return next(bits for bits in _FORMATS if used <= bits)
+
+
+def _notices(far: Values, base: Values) -> bool:
+    """Whether a value that large changes move so far would show, in double, changes of a 2^22nd of them."""
+    with np.errstate(all="ignore"):
+        return bool(np.any(np.abs(far - base) * 2.0**-22 > np.spacing(np.abs(base))))
+
+
+def _significant(value: float) -> int:
+    mantissa = int(abs(math.frexp(value)[0]) * 2.0**DOUBLE)
+    return DOUBLE - ((mantissa & -mantissa).bit_length() - 1)

@@ -1,0 +1,211 @@
+"""One function looked at: what is wrong with itself, then its claimed gradient beside the slopes of its value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from losscli.errors import UsageError, did_you_mean
+from losscli.inputs import Array
+from losscli.verifier.diagnosis.explain import explained, explained_as
+from losscli.verifier.ledger import Ledger
+from losscli.verifier.numeric.lines import Lines
+from losscli.verifier.numeric.locate import locate
+from losscli.verifier.numeric.probes import probe
+from losscli.verifier.own.along import Integral
+from losscli.verifier.own.answer import Answer, Remarks
+from losscli.verifier.own.entries import DOUBLE, Entries, bits_of
+from losscli.verifier.own.functions import Claimant, Claims, Inputs, RaisedError, Values, floats
+from losscli.verifier.own.recognise import recognised
+
+LIMIT = 256  # entries of a function that mixes its rows, looked at one by one
+_COLUMNS = 64
+_CALLS = 5  # of a function with the same inputs, to see whether it gives the same answer
+_ROUNDINGS = 8.0  # of a claim, in changes that it shows when its inputs change by half a unit in the last place
+_FORMATS = {24: "single", 11: "half", 8: "bfloat16"}
+
+
+@dataclass(frozen=True)
+class Given:
+    """Inputs to look at a function at, under the name of what they try, and the bounds of those that have any."""
+
+    kind: str
+    inputs: Inputs
+    bounds: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+
+@dataclass
+class Examination:
+    """What looking at a function adds up to.
+
+    The reference is the slope of the value by a Ridders table with an error bar; before a claim is called wrong, the
+    integral of the claimed gradient, or the Taylor test, must disagree with what the value gains, too. Of a function
+    that mixes its rows ``limit`` entries are looked at one by one; of all of them together if there are more.
+    ``defaults`` are those of the function's other parameters.
+    """
+
+    seed: int = 0
+    limit: int = LIMIT
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    ledger: Ledger = field(default_factory=Ledger)
+    remarks: Remarks = field(default_factory=Remarks)
+
+    def look(self, claimant: Claimant, case: Given, wrt: str = "") -> None:
+        """One case, by every input of real numbers or by ``wrt`` alone. Raises UsageError where there is none."""
+        names, inputs = self._names(case.inputs, wrt), case.inputs
+        try:
+            values = [np.asarray(value, np.float64) for value in claimant.values([inputs] * _CALLS)]
+        except RaisedError as error:
+            self.remarks.doubt(f"raised {error}")
+            return
+        for name in claimant.changed(inputs):
+            self.remarks.fault(f"changes its input {name!r} in place")
+        unrest = self._unrest(values)
+        try:
+            claims = claimant.claims(inputs)
+        except RaisedError as error:
+            self.remarks.fault(f"the gradient raised {error}")
+            return
+        bits = bits_of(claimant, inputs, names, self.seed)
+        if bits in _FORMATS:
+            self.remarks.note(f"computes in {_FORMATS[bits]} precision: the resolution is that of its rounding")
+        for name in names:
+            entries = Entries(claimant, inputs, name, bits, unrest, case.bounds.get(name, (-np.inf, np.inf)))
+            claim = self.claim(claims, name, np.shape(inputs[name]))
+            if claim is not None and claim.size:
+                self._entries(case.kind, entries, claim, min(bits, digits(claims[name])))
+
+    def answer(self, label: str, command: str) -> Answer:
+        """The check with what was noticed, and what a wrong claim looks like."""
+        check = self.ledger.check(label, {}, self.seed, command)
+        point = check.wrong.case if check.wrong is not None else None
+        known = recognised(point, self.defaults) if isinstance(point, Entries) else None
+        if known is None:
+            return self.remarks.answer(explained(check))
+        self.remarks.note(known.said)
+        return self.remarks.answer(explained_as(check, known))
+
+    def _names(self, inputs: Inputs, wrt: str) -> list[str]:
+        names = floats(inputs)
+        if wrt and wrt not in names:
+            message = f"no gradient by {wrt!r}: the inputs of real numbers are {', '.join(names) or 'none'}"
+            raise UsageError("wrt-unknown", message, hint=did_you_mean(wrt, names))
+        for name, array in inputs.items():
+            if name not in names:
+                kind = "integers" if np.asarray(array).dtype.kind in "iu" else "no numbers"
+                self.remarks.note(f"{name}: {kind}, not looked at")
+        if not names:
+            raise UsageError("function-data", "no input of real numbers to take a gradient by")
+        return [wrt] if wrt else names
+
+    def _unrest(self, values: Sequence[Values]) -> float:
+        """How far calls with the same inputs differ: the noise of a function that draws random numbers."""
+        if all(np.array_equal(value, values[0], equal_nan=True) for value in values):
+            return 0.0
+        totals = [float(value.sum()) for value in values]
+        spread = max(totals) - min(totals)
+        if not any("nondeterministic" in doubt for doubt in self.remarks.doubts):
+            self.remarks.doubt(f"nondeterministic: {len(values)} calls with the same inputs differ by {spread:.2g}")
+        return spread
+
+    def claim(self, claims: Claims, name: str, shape: tuple[int, ...], what: str = "gradient") -> Array | None:
+        """The gradient claimed by one input; None where there is none to be looked at, and the reason is noted."""
+        if name not in claims:
+            self.remarks.note(f"{name}: no gradient by it is claimed, not looked at")
+            return None
+        if claims[name] is None:
+            self.remarks.fault(f"the {what} by {name} is None")
+            return None
+        try:
+            claim = np.asarray(claims[name], np.float64)
+        except (TypeError, ValueError):
+            self.remarks.fault(f"the {what} by {name} is no array of numbers")
+            return None
+        if claim.shape != shape:
+            self.remarks.fault(f"the {what} by {name} has shape {claim.shape}, and {name} has {shape}")
+            return None
+        lost = np.count_nonzero(~np.isfinite(claim))
+        if lost:
+            self.remarks.note(f"the {what} by {name} is not finite in {lost} of {claim.size} entries")
+        return np.atleast_1d(claim)
+
+    def _entries(self, kind: str, entries: Entries, claim: Array, bits: int) -> None:
+        """The entries of one input: slopes, verdicts, a witness, planted faults; ``bits`` are those of the claim."""
+        limit = _COLUMNS if entries.separable else self.limit
+        largest = np.unravel_index(int(np.argmax(np.abs(claim))), claim.shape)
+        columns = entries.columns(limit, self.seed, tuple(int(i) for i in largest))
+        looked = entries.count(limit)
+        if looked < claim.size:
+            self.remarks.note(f"{entries.name}: {looked} of {claim.size} entries looked at")
+        low, high = entries.bounds
+        noise = max((float(np.max(column.noise)) for column in columns), default=0.0)
+        spare = allowance(entries, claim, bits)
+        found = len(entries.raised)
+        self.ledger.look(
+            kind,
+            entries.name,
+            claim,
+            columns,
+            witness=Integral(entries, claim, noise, spare),
+            low=low,
+            high=high,
+            plant=True,
+            allowance=spare,
+            case=entries,
+        )
+        if looked < claim.size and entries.bits == DOUBLE and not entries.unrest:
+            self._certify(kind, entries, claim)
+        if len(entries.raised) > found:
+            self.remarks.note(f"raised near this point: {entries.raised[found]}")
+        if _ignores(entries):
+            self.remarks.note(f"the value does not depend on {entries.name}")
+
+    def _certify(self, kind: str, entries: Entries, claim: Array) -> None:
+        """All entries together by random directions, and where they are wrong if no entry has told yet."""
+        lines = Lines(lambda x: entries.values([x])[0], entries.x, *entries.bounds)
+        certificate = probe(lines, lines.x, claim, seed=self.seed)
+        wanted = certificate.verdict == "fail" and not self.ledger.failures
+        located = locate(lines, lines.x, claim, seed=self.seed) if wanted else None
+        self.ledger.certify(kind, entries.name, claim, certificate, located, entries)
+
+
+def digits(claim: Any) -> int:
+    """The significant bits of the numbers of a claim."""
+    dtype = np.asarray(claim).dtype
+    return int(np.finfo(dtype).nmant) + 1 if dtype.kind == "f" else DOUBLE
+
+
+def _ignores(entries: Entries) -> bool:
+    """Whether the value stays the same, whatever one input is."""
+    rng = np.random.default_rng(0)
+    others = [entries.x * (1.0 + 0.1 * rng.uniform(-1.0, 1.0, entries.x.shape)) for _ in range(2)]
+    return bool(np.any(entries.x)) and all(np.array_equal(value, entries.base) for value in entries.values(others))
+
+
+def allowance(entries: Entries, claim: Array, bits: int) -> Array:
+    """What the rounding of the claim itself may be: how far it moves when its inputs do so by half a last place.
+
+    Of a change and its opposite the smaller counts: across a kink a claim moves for another reason.
+    """
+    rng = np.random.default_rng(0)
+    unit = 2.0**-bits
+    moved = np.zeros(claim.shape)
+    for _ in range(3):
+        change = unit * entries.x * rng.choice((-1.0, 1.0), entries.x.shape)
+        pair = [_beside(entries, claim, entries.x + sign * change) for sign in (1.0, -1.0)]
+        moved = np.fmax(moved, np.fmin(*pair))
+    with np.errstate(all="ignore"):
+        size = _ROUNDINGS * np.nan_to_num(moved, posinf=0.0) + 4.0 * unit * np.abs(claim)
+    return np.where(np.isfinite(size), size, 0.0)
+
+
+def _beside(entries: Entries, claim: Array, x: Array) -> Any:
+    try:
+        claims = entries.claimant.claims(entries.given(np.clip(x, *entries.bounds)))
+        with np.errstate(all="ignore"):
+            return np.abs(np.asarray(claims[entries.name], np.float64).reshape(claim.shape) - claim)
+    except (RaisedError, KeyError, TypeError, ValueError):
+        return np.zeros(claim.shape)

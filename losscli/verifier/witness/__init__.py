@@ -1,0 +1,1 @@
+"""Witnesses of a gradient besides its numeric slopes."""
