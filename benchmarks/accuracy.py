@@ -248,8 +248,11 @@ def rows_of(names: Sequence[str], seeds: int, workers: int, kept: Path | None) -
     with ProcessPoolExecutor(workers) as pool:
         todo = {pool.submit(row_of, name, seeds): name for name in names if name not in known}
         for done in as_completed(todo):
-            if done.exception() is not None:
-                pool.shutdown(cancel_futures=True)
+            error = done.exception()
+            if error is not None:
+                # What others found is not lost for it.
+                print(f"{todo[done]}: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+                continue
             known[todo[done]] = done.result()
             print(f"{len(known)}/{len(names)} {todo[done]} {known[todo[done]]}", file=sys.stderr, flush=True)
             if kept is not None:
@@ -311,6 +314,8 @@ def main(argv: list[str]) -> int:
     args = parser.parse_args(argv)
     names = args.only.split(",") if args.only else list(catalogue())
     known = rows_of(names, args.seeds, args.workers, args.keep)
+    if any(name not in known for name in names):
+        return 1
     about = "\n".join(_about(installed(), args.seeds))
     off = beyond(names, known)
     if off:

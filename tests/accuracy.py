@@ -354,6 +354,7 @@ def entries(
                 truth = witness.truth(unit)
                 yield Entry("value", "", (unit,), float(values[unit]), truth, _later(witness, truth, unit))
     for name in bound.loss.reads.differentiable:
+        shared = bound.loss.reads.entry(name).shared
         for order, kind in ((1, "gradient"), (2, "hessian")):
             if kind in kinds and (order == 1 or name in curved(bound.loss)):
                 wants = Wants(grad=name) if order == 1 else Wants(hess=name)
@@ -364,7 +365,9 @@ def entries(
                 assert slopes is not None
                 for index in _some(slopes.shape, rows, width):
                     unit = witness.oracle.locate(index)[0]
-                    truth = _slope(witness, unit, (name, index), order, lost, finite=bool(np.isfinite(values[unit])))
+                    # Of a batch or of shared inputs all losses count.
+                    own = values[unit] if len(values) == witness.units and not shared else values
+                    truth = _slope(witness, unit, (name, index), order, lost, finite=bool(np.isfinite(own).all()))
                     if truth is not None:
                         later = _later(witness, truth, unit, (name, index), order)
                         yield Entry(kind, name, index, float(slopes[index]), truth, later)
