@@ -7,7 +7,20 @@ import sys
 
 WORDS = {
     word: f"benchmarks.{word}"
-    for word in ("accuracy", "speed", "csv", "startup", "memory", "scale", "parity", "large", "diagnosis", "verifier")
+    for word in (
+        "accuracy",
+        "speed",
+        "csv",
+        "startup",
+        "memory",
+        "scale",
+        "parity",
+        "large",
+        "diagnosis",
+        "verifier",
+        "functions_check",
+        "verify_dumps",
+    )
 }
 
 

@@ -1,6 +1,6 @@
 """Functions of PyTorch and JAX, and objectives that LightGBM trains with: right ones pass, mistakes are named.
 
-python -m benchmarks.functions_check
+``python -m benchmarks functions_check``, where all three are installed.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ EXPECTED = {
 }
 
 
-def main() -> int:
+def main(_: list[str]) -> int:
     """Every function, what is said of it, and whether that is as it should be; LightGBM itself calls the objectives."""
     wrong = 0
     with tempfile.TemporaryDirectory() as folder:
@@ -157,7 +157,3 @@ def trained(folder: str) -> None:
         model = lightgbm.train(options, lightgbm.Dataset(x[:1500], y[:1500]), num_boost_round=30)
         right = np.mean((model.predict(x[1500:]) > 0) == (y[1500:] == 1))
         print(f"LightGBM trained with {name}: {right:.1%} of unseen rows right")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

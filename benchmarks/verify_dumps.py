@@ -1,6 +1,6 @@
 """PyTorch's own gradients in three formats, judged by ``losscli verify``: right ones, and the same off by a hundredth.
 
-Run by hand where PyTorch is installed: ``python benchmarks/verify_dumps.py``. A right dump must never fail, and one off
+Run by hand where PyTorch is installed: ``python -m benchmarks verify_dumps``. A right dump must never fail, and one off
 by a hundredth must fail in float32; in two bytes it must fail or be said to be too coarse to tell. The last column is
 the least common factor's error that the dump would have shown.
 """
@@ -51,7 +51,7 @@ def _data(name: str, z: torch.Tensor, labels: torch.Tensor) -> dict[str, np.ndar
     return {"logits": scores, "labels": labels.numpy()}
 
 
-def main() -> None:
+def main(_: list[str]) -> None:
     """Print a line for each loss, number of classes and format."""
     generator = torch.Generator().manual_seed(0)
     print(f"{'loss':14}{'classes':>8} {'format':9} {'right':13}{'off by 1 %':13}{'needs':>7}{'open':>8}  notices")
@@ -78,7 +78,3 @@ def main() -> None:
                     f"  {part.tally.notice:.2g} {right.value.verdict if right.value else ''}",
                     flush=True,
                 )
-
-
-if __name__ == "__main__":
-    main()
