@@ -185,6 +185,30 @@ def what_stays_open_forbids_a_pass() -> None:
     assert looked(f, x, np.where(x < 0.15, 2.0 * x, 1.0)).verdict == "inconclusive"
 
 
+def a_value_that_is_no_number_forbids_a_pass() -> None:
+    x = np.linspace(0.0, 1.0, 100)
+    found = looked(lambda t: np.where(t < 0.005, np.nan, t**2), x[1:], 2.0 * x[1:])
+    assert found.verdict == "pass"
+    assert looked(lambda t: np.where(t < 0.005, np.nan, t**2), x, 2.0 * x).verdict == "inconclusive"
+
+
+def a_failure_that_nobody_confirms_forbids_a_pass() -> None:
+    x = np.linspace(1.0, 2.0, 100)
+    x[0] = 0.0
+    claim = 2.0 * x + 1.0
+    claim[0] = -5.0
+    # On a bound the Taylor test, which needs both sides, cannot tell.
+    found = looked(lambda t: t * t + t, x, claim, low=0.0)
+    assert (found.verdict, found.counts["inconclusive"]) == ("inconclusive", 1)
+
+
+def an_input_that_is_never_settled_forbids_a_pass() -> None:
+    made, x = Ledger(), np.linspace(1.0, 2.0, 100)
+    made.look("point", "z", 2.0 * x, [Column((slice(None),), x, np.square, None)])
+    made.look("point", "T", np.array([123.0]), [Column((slice(None),), np.array([3.0]), np.ceil, None)])
+    assert made.check("f", {}, 0, "").verdict == "inconclusive"
+
+
 def faults_are_planted_and_seen() -> None:
     x = np.linspace(0.1, 0.9, 7)
     check = looked(np.sin, x, np.cos(x), plant=True)
@@ -397,7 +421,7 @@ RULES = {
         witnesses.path_integral, "said[line.reach == 0.0] = 0", "pass", witnesses_that_see_nothing_are_silent
     ),
     "a witness that disagrees forbids a pass": Rule(
-        Ledger.check,
+        Ledger._besides,
         "all(method.agree for method in self.jury.methods)",
         "True",
         a_witness_that_disagrees_forbids_a_pass,
@@ -405,9 +429,20 @@ RULES = {
     "nothing checked is no pass": Rule(
         verdict.overall, 'return "not_checked"', 'return "pass"', nothing_checked_is_no_pass
     ),
+    "what is no number is not right": Rule(
+        verdict.overall, "counts.get(Verdict.NONFINITE, 0) > 0", "False", a_value_that_is_no_number_forbids_a_pass
+    ),
+    "what nobody confirms is not right": Rule(
+        Ledger._besides, "self.jury.unconfirmed or ", "", a_failure_that_nobody_confirms_forbids_a_pass
+    ),
+    "every input is settled": Rule(
+        Ledger._besides, "self.by_input.values()", "[self.counts]", an_input_that_is_never_settled_forbids_a_pass
+    ),
     "few may stay open": Rule(verdict, "UNSETTLED", 1.0, what_stays_open_forbids_a_pass),
     "faults are planted": Rule(Ledger.look, "if plant:", "if False:", faults_are_planted_and_seen),
-    "a fault that is missed fails": Rule(Ledger.check, '"fail" if missed or', '"fail" if', faults_are_planted_and_seen),
+    "a fault that is missed fails": Rule(
+        Ledger.check, '"fail" if missed else besides', "besides", faults_are_planted_and_seen
+    ),
     "ignored rows have no slope": Rule(
         Ledger.stray, "dropped != 0.0", "dropped != dropped", rows_that_do_not_count_have_no_slope
     ),
@@ -465,7 +500,7 @@ RULES = {
         locate._Search.confirmed, "not abs(claimed - s.value) <= s.bar", "True", what_is_located_is_wrong
     ),
     "a refused certificate fails": Rule(
-        Ledger.check, ' or on_the_whole == "fail" else', " else", a_refused_certificate_is_a_failure
+        Ledger._besides, '"fail" if on_the_whole == "fail" else ', "", a_refused_certificate_is_a_failure
     ),
     "complex numbers are guarded": Rule(
         witnesses.complex_step,

@@ -19,6 +19,7 @@ from losscli.results import Wants
 from losscli.verifier.diagnosis.explain import explained
 from losscli.verifier.holding import HOLDING, claimed
 from losscli.verifier.ledger import Check, Ledger
+from losscli.verifier.numeric.probes import untried
 from losscli.verifier.objective import Objective
 from losscli.verifier.points import KINDS, Case, cases
 from losscli.verifier.whole import LARGEST, certify
@@ -80,13 +81,21 @@ def gradcheck(
     if data is not None:
         for name in names:
             _certify(ledger, bound, whole, name, seed)
-    if not ledger.failures:
-        for task in todo:
-            for name in curved if task.kind not in _SLOPES else ():
-                _look(ledger, task, name, order=2)
+    if curved and not ledger.failures:
+        _curvatures(ledger, todo, curved)
     check = ledger.check(bound.loss.name, bound.params, seed, command)
     suspect = [task.bound for task in todo if check.wrong is not None and task.plan is check.wrong.case]
     return explained(check, suspect[0] if suspect else bound)
+
+
+def _curvatures(ledger: Ledger, todo: Sequence[_Task], names: Sequence[str]) -> None:
+    """The diagonal Hessian by some inputs; that none of the points is one to look at it at is said."""
+    tasks = [task for task in todo if task.kind not in _SLOPES]
+    for task in tasks:
+        for name in names:
+            _look(ledger, task, name, order=2)
+    if not tasks:
+        ledger.by_kind["hessian"] = ledger.by_input["hessian"] = Counter()
 
 
 @dataclass(frozen=True)
@@ -114,7 +123,9 @@ def _thinned(made: Plan) -> Plan:
 
 def _certify(ledger: Ledger, bound: Bound, made: Plan, name: str, seed: int) -> None:
     """Probes over all of the data, where not every entry was looked at on its own."""
-    if math.prod(made.columns[name].shape) > LARGEST:
+    size = math.prod(made.columns[name].shape)
+    if size > LARGEST:
+        ledger.certify("data", name, np.empty(0), untried(size, seed), None)
         return
     objective = Objective.of(bound, made, name)
     together = made.groups is not None or objective.shared

@@ -19,6 +19,7 @@ from losscli.verifier.objective import Column
 from losscli.verifier.witness.witnesses import Witnessed, direction, taylor
 
 _ENOUGH = 5  # failures confirmed by a second mechanism settle the verdict
+_ASKED = 24  # failures of one column that are put to a witness until they are
 
 
 @dataclass(frozen=True)
@@ -78,10 +79,11 @@ class _Asked:
 
 @dataclass
 class Jury:
-    """The witnesses that were asked so far, and how many failures they confirmed."""
+    """The witnesses that were asked so far, and how many failures they confirmed, or knew nothing of."""
 
     witnesses: dict[str, _Asked] = field(default_factory=dict)
     confirmed: int = 0
+    unconfirmed: int = 0
 
     @property
     def methods(self) -> list[Method]:
@@ -104,6 +106,7 @@ class Jury:
                 self._by_taylor(one, unheard, low, high)
         if not self.confirmed:
             for one in columns:
+                self.unconfirmed += len(one.failed)
                 one.withdraw(one.failed)
 
     def sample(self, one: Heard, witness: Witness) -> None:
@@ -122,7 +125,9 @@ class Jury:
     def _by_slope(self, witness: Witness, one: Heard) -> Ints:
         """Failures put to a witness with slopes: it takes the side of what is nearer. Those that it cannot tell of."""
         unheard = []
-        for at in one.failed[: max(0, _ENOUGH - self.confirmed)]:
+        for at in one.failed[:_ASKED]:
+            if self.confirmed >= _ENOUGH:
+                break
             truth = witness.slope(one.index[at], float(one.slopes.value[at]))
             if truth is None:
                 unheard.append(at)

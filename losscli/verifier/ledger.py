@@ -24,6 +24,7 @@ from losscli.verifier.numeric.verdict import VERDICTS, Overall, Verdict, judge, 
 from losscli.verifier.objective import Column
 
 _WORST = 5
+_WORST_FIRST: tuple[Overall, ...] = ("fail", "inconclusive", "not_checked", "pass")
 _FAILURES = (VERDICTS.index(Verdict.FAIL), VERDICTS.index(Verdict.KINK_FAIL))
 _UNDECIDED = VERDICTS.index(Verdict.INCONCLUSIVE)
 
@@ -93,7 +94,7 @@ class Wrong:
 
 @dataclass(frozen=True)
 class Check:
-    """The answer of a gradcheck."""
+    """The answer of a gradcheck; ``besides`` is the verdict apart from planted faults that were missed."""
 
     loss: str
     params: Mapping[str, Any]
@@ -112,6 +113,7 @@ class Check:
     wrong: Wrong | None = None
     diagnosis: tuple[Explanation, ...] = ()
     certificate: Certificate | None = None
+    besides: Overall = "not_checked"
 
 
 @dataclass
@@ -120,12 +122,13 @@ class Ledger:
 
     counts: Counter[str] = field(default_factory=Counter)
     by_kind: dict[str, Counter[str]] = field(default_factory=dict)
+    by_input: dict[str, Counter[str]] = field(default_factory=dict)
     entries: list[Entry] = field(default_factory=list)
     resolution: tuple[float, float] = (0.0, 0.0)
     ridders: int = 0
     jury: Jury = field(default_factory=Jury)
-    planted: Counter[str] = field(default_factory=Counter)
-    caught: Counter[str] = field(default_factory=Counter)
+    planted: set[tuple[str, str]] = field(default_factory=set)
+    caught: set[tuple[str, str]] = field(default_factory=set)
     wrong: Wrong | None = None
     certificate: Certificate | None = None
 
@@ -173,14 +176,14 @@ class Ledger:
         if self.failures > before and self.wrong is None:
             self.wrong = Wrong(kind, name, claim, *_reference(claim, found), case)
         if plant:
-            _plant(self, what, found, _righted(claim, found))
+            _plant(self, what, name, found, _righted(claim, found))
             self._resolve(found)
 
     def stray(self, kind: str, name: str, dropped: Array) -> None:
         """A row that does not count has a slope of exactly zero: nothing numeric is needed to say so."""
         for at in np.argwhere(dropped != 0.0):
             index = tuple(int(i) for i in at)
-            self._count(kind, Counter({Verdict.FAIL: 1}))
+            self._count(kind, name, Counter({Verdict.FAIL: 1}))
             entry = Entry(kind, name, index, float(dropped[index]), 0.0, 0.0, Verdict.FAIL, "ignored row")
             self.entries.append(entry)
 
@@ -188,9 +191,11 @@ class Ledger:
         """A claim beside what it must be: equal, or within what rounding explains. One that is NaN is never right."""
         with np.errstate(all="ignore"):
             near = np.abs(held.claim - held.expected) <= held.allowance
+            vague = near & ~np.isfinite(held.allowance) & (held.claim != held.expected)
         wrong = ~(near | (held.claim == held.expected))
-        lost = int(wrong.sum())
-        self._count(kind, Counter({Verdict.PASS: wrong.size - lost, Verdict.FAIL: lost}))
+        lost, open_ = int(wrong.sum()), int(vague.sum())
+        tally = {Verdict.PASS: wrong.size - lost - open_, Verdict.FAIL: lost, Verdict.INCONCLUSIVE: open_}
+        self._count(kind, name, Counter(tally))
         for at in np.argwhere(wrong)[:_WORST]:
             index = tuple(int(i) for i in at)
             claim, expected, bar = (float(array[index]) for array in (held.claim, held.expected, held.allowance))
@@ -204,7 +209,7 @@ class Ledger:
             self.certificate = certificate
         if located is None or not located.entries:
             return
-        self._count(kind, Counter({Verdict.FAIL: len(located.entries)}))
+        self._count(kind, name, Counter({Verdict.FAIL: len(located.entries)}))
         reference, bar = np.full(claim.shape, np.nan), np.full(claim.shape, np.nan)
         for hit in located.entries:
             reference[hit.index], bar[hit.index] = hit.reference, hit.bar
@@ -220,16 +225,13 @@ class Ledger:
     def check(self, loss: str, params: Mapping[str, Any], seed: int, command: str) -> Check:
         """The answer."""
         checked = sum(self.counts.values())
-        missed = tuple(name for name in self.planted if not self.caught[name])
-        on_the_whole = "pass" if self.certificate is None else self.certificate.verdict
-        verdict = "fail" if missed or on_the_whole == "fail" else overall(self.counts, checked)
-        # Some entries were looked at one by one; of the others nothing is known but through all of them together.
-        if verdict == "pass" and not (on_the_whole == "pass" and all(method.agree for method in self.jury.methods)):
-            verdict = "inconclusive"
+        planted = {fault for fault, _ in self.planted}
+        missed = tuple(sorted({fault for fault, _ in self.planted - self.caught}))
+        besides = self._besides()
         return Check(
             loss,
             params,
-            verdict,
+            "fail" if missed else besides,
             checked,
             {str(word): self.counts[word] for word in VERDICTS},
             self.resolution,
@@ -239,19 +241,31 @@ class Ledger:
             ),
             (Method("ridders", self.ridders, self.failures == 0), *self.jury.methods),
             tuple(sorted(self.entries, key=_badness, reverse=True)[:_WORST]),
-            len(self.planted),
-            len(self.planted) - len(missed),
+            len(planted),
+            len(planted) - len(missed),
             missed,
             seed,
             command,
             self.wrong,
             certificate=self.certificate,
+            besides=besides,
         )
 
-    def _count(self, kind: str, tally: Counter[Verdict]) -> None:
+    def _count(self, kind: str, name: str, tally: Counter[Verdict]) -> None:
         counts = {str(word): n for word, n in tally.items()}
         self.counts.update(counts)
         self.by_kind.setdefault(kind, Counter()).update(counts)
+        self.by_input.setdefault(name, Counter()).update(counts)
+
+    def _besides(self) -> Overall:
+        """The verdict, were no planted fault missed."""
+        on_the_whole = "pass" if self.certificate is None else self.certificate.verdict
+        # An input that was never settled is not settled by others.
+        parts = [overall(counts, counts.total()) for counts in self.by_input.values()] or [overall({}, 0)]
+        verdict = "fail" if on_the_whole == "fail" else min(parts, key=_WORST_FIRST.index)
+        # Some entries were looked at one by one; of the others nothing is known but through all of them together.
+        agreed = on_the_whole == "pass" and all(method.agree for method in self.jury.methods)
+        return "inconclusive" if verdict == "pass" and (self.jury.unconfirmed or not agreed) else verdict
 
     def _enter(self, kind: str, name: str, one: Heard) -> None:
         """Count the verdicts of a column, and keep its worst entries."""
@@ -259,7 +273,7 @@ class Ledger:
         reasons = why(codes, s)
         # Where no answer was to be expected, none is missing.
         silent = (codes == _UNDECIDED) & (False if one.column.moot is None else one.column.moot)
-        self._count(kind, Counter(VERDICTS[code] for code in codes[~silent]))
+        self._count(kind, name, Counter(VERDICTS[code] for code in codes[~silent]))
         settled = ~np.isin(codes, _FAILURES)
         for at in np.lexsort((-_ratio(claimed, s.value, s.bar), settled, silent))[: min(_WORST, np.sum(~silent))]:
             claims, reference, bar = (float(x[at]) for x in (claimed, s.value, s.bar))
@@ -323,14 +337,15 @@ def _righted(claim: Array, found: Sequence[Found]) -> Array:
     return made
 
 
-def _plant(ledger: Ledger, what: str, found: Sequence[Found], claim: Array) -> None:
+def _plant(ledger: Ledger, what: str, by: str, found: Sequence[Found], claim: Array) -> None:
     """Every planted fault that changes this claim must make some entry fail."""
     for name, change in MUTANTS.items():
         wrong = change(claim)
         if np.array_equal(wrong, claim):
             continue
-        ledger.planted[f"{name} ({what})"] += 1
+        fault = f"{name} ({what})", by
+        ledger.planted.add(fault)
         for one in found:
             if np.isin(judge(np.asarray(wrong[one.column.at]), one.slopes, one.allowance), _FAILURES).any():
-                ledger.caught[f"{name} ({what})"] += 1
+                ledger.caught.add(fault)
                 break

@@ -49,7 +49,7 @@ _BESIDE = 2.0**-20
 _MET = 4
 
 
-def _positions(shape: tuple[int, ...], limit: int, among: tuple[int, ...] | None = None) -> Iterator[tuple[int, ...]]:
+def positions(shape: tuple[int, ...], limit: int, among: tuple[int, ...] | None = None) -> Iterator[tuple[int, ...]]:
     """Places in an array of a shape, at most ``limit`` of them and one that is named, spread evenly."""
     size = math.prod(shape)
     flat = np.linspace(0, size - 1, min(size, limit)).astype(int)
@@ -179,7 +179,7 @@ class Objective:
         elif self.x.ndim == 1:
             yield self._column(...)
         else:
-            for position in _positions(self.x.shape[1:], limit, among and among[1:]):
+            for position in positions(self.x.shape[1:], limit, among and among[1:]):
                 yield self._column((slice(None), *position))
 
     def _kernel(self) -> Any:
@@ -214,7 +214,7 @@ class Objective:
         if among is not None:
             own = int(np.searchsorted(groups.starts, among[0], side="right")) - 1
             among = (among[0] - int(groups.starts[own]), *among[1:])
-        for k, *position in _positions((int(groups.sizes.max()), *self.x.shape[1:]), limit, among):
+        for k, *position in positions((int(groups.sizes.max()), *self.x.shape[1:]), limit, among):
             has: Ints = np.flatnonzero(groups.sizes > k)
             where: Any = (groups.starts[has] + k, *position)
 
@@ -235,7 +235,7 @@ class Objective:
 
     def _one_by_one(self, limit: int, among: tuple[int, ...] | None) -> Column:
         """Entries of an input that all losses read, each on its own: what moves is the sum of the losses."""
-        where = tuple(np.array(list(_positions(self.x.shape, limit, among))).T)
+        where = tuple(np.array(list(positions(self.x.shape, limit, among))).T)
         base = self.x[where]
 
         def each(t: Array, look: Callable[[Array], Any]) -> Any:

@@ -64,6 +64,10 @@ def headline(check: Check) -> str:
         return f"{line}; the verifier missed a planted fault: {', '.join(check.missed)}"
     if check.verdict == "fail" and check.diagnosis and check.wrong is not None:
         return f"{line}: {sentence(check.diagnosis, check.wrong.claim.size)}"
+    if check.verdict == "fail" and check.wrong is None and check.certificate is not None:
+        return f"{line}, but along random directions the gradient is not the slope of the value"
+    if not check.planted:
+        return f"{line}; no faults planted"
     absolute, relative = check.resolution
     error = f"{relative:.1e} of the largest slope" if relative > 0 else f"{absolute:.1e}"
     return (

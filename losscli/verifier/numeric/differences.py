@@ -223,7 +223,7 @@ def _marched(p: _Problem, rows: NDArray[np.intp], sign: float, reach: Array, sca
     scale = np.minimum(scale, 2.0 * power_below(reach))
     first[rows] = first_level(scale, reach)[rows]
     blocks = [rows[b] for b in _blocks(rows.size)]
-    marches = [Side(p.x[b], p.f0[b], p.noise[b], first[b]) for b in blocks]
+    marches = [Side(p.x[b], p.f0[b], p.noise[b], first[b], p.unit) for b in blocks]
     for k in range(LEVELS):
         if all(m.done.all() for m in marches):
             break

@@ -231,7 +231,7 @@ class March:
 class Side(March):
     """One-sided slopes of one block; sign +1 looks to the right, -1 to the left."""
 
-    def __init__(self, x: Array, f0: Array, noise: Array, first: IntArray, unit: float = UNIT) -> None:
+    def __init__(self, x: Array, f0: Array, noise: Array, first: IntArray, unit: float) -> None:
         super().__init__(x, f0, noise, first, ONE_SIDED, 1, unit)
 
     def step(self, k: int, t: Array, f: Array) -> None:
@@ -255,7 +255,7 @@ class Side(March):
 class Central(March):
     """Central slopes of one block, and the gap between the one-sided slopes that gives an undeclared kink away."""
 
-    def __init__(self, x: Array, f0: Array, noise: Array, first: IntArray, unit: float = UNIT) -> None:
+    def __init__(self, x: Array, f0: Array, noise: Array, first: IntArray, unit: float) -> None:
         super().__init__(x, f0, noise, first, CENTRAL, 3, unit)
         self.gap = Triangle(GAP, x.size)
 

@@ -165,12 +165,20 @@ def _verdict(lines: Lines, seen: list[Directional], norm: float, bound: float) -
     """What is said of a claim that nothing excludes."""
     if not np.any(lines.weights) or not seen:
         return "not_checked", ""
+    if 2 * np.count_nonzero(np.broadcast_to(lines.weights, lines.x.shape)) < lines.x.size:
+        # Most entries stay where they are, on a kink or a bound: nothing is known of them.
+        return "inconclusive", Reason.NEAR_KINK.word
     # A gradient of zero has no half. What its error can do along one unit of every entry must be nothing beside f.
     size = RESOLUTION * abs(float(np.sum(lines.base))) / math.sqrt(lines.x.size) / lines.unit
     if bound <= max(BLUNT * norm, size):
         return "pass", ""
     reasons = [one.reason for one in seen if one.reason != Reason.OK]
     return "inconclusive", (reasons[0] if reasons else Reason.NOISE).word
+
+
+def untried(size: int, seed: int) -> Certificate:
+    """The certificate of a gradient of so many entries that nobody has looked at."""
+    return Certificate("not_checked", math.inf, math.nan, CONFIDENCE, 0, 0, (), (), 0, seed, f"{size} entries")
 
 
 def _nonfinite(lines: Lines, claim: Array, confidence: float, seed: int) -> Certificate:

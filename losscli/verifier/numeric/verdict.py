@@ -72,7 +72,7 @@ def _smooth(claim: Array, s: Slopes, allowance: Array | float) -> NDArray[np.int
     # NaN, where nothing is known, must fall through to inconclusive: every comparison with it is false.
     far = np.abs(claim - s.value) > s.bar + allowance
     near = np.abs(claim - s.value) <= s.bar + allowance
-    passed = near & _sharp(s.bar, np.maximum(np.abs(claim), np.abs(s.value)))
+    passed = near & _sharp(s.bar + allowance, np.maximum(np.abs(claim), np.abs(s.value)))
     return np.where(far, FAIL, np.where(passed, PASS, INCONCLUSIVE))
 
 
@@ -88,11 +88,16 @@ def _kinked(claim: Array, s: Slopes, allowance: Array | float) -> NDArray[np.int
 
 
 def overall(counts: Mapping[str, int], checked: int) -> Overall:
-    """Sum up: any failure fails; a pass needs less than UNSETTLED of the entries without an answer."""
+    """Sum up: any failure fails; a pass needs less than UNSETTLED of the entries without an answer.
+
+    Nothing can be said of the whole where the value is not a number somewhere.
+    """
     if counts.get(Verdict.FAIL, 0) + counts.get(Verdict.KINK_FAIL, 0) > 0:
         return "fail"
     if checked <= 0:
         return "not_checked"
+    if counts.get(Verdict.NONFINITE, 0) > 0:
+        return "inconclusive"
     settled = counts.get(Verdict.PASS, 0) + counts.get(Verdict.KINK_OK, 0)
     # Counted from what is settled, so that an entry that is missing from the counts is never taken for a pass.
     return "pass" if settled > 0 and checked - settled < UNSETTLED * checked else "inconclusive"

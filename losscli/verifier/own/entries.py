@@ -16,7 +16,7 @@ import numpy as np
 
 from losscli.inputs import Array
 from losscli.verifier.numeric.kinks import OFFSETS, spread
-from losscli.verifier.objective import Column, _positions
+from losscli.verifier.objective import Column, positions
 from losscli.verifier.own.functions import Claimant, Inputs, RaisedError, Values
 
 DOUBLE = 53
@@ -95,7 +95,7 @@ class Entries:
         """
         if not self.separable:
             return [self._one_by_one(limit, seed, among)]
-        return [self._column((slice(None), *at)) for at in _positions(self.x.shape[1:], limit, among[1:])]
+        return [self._column((slice(None), *at)) for at in positions(self.x.shape[1:], limit, among[1:])]
 
     def count(self, limit: int) -> int:
         """How many entries these columns hold."""

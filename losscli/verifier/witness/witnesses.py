@@ -22,7 +22,7 @@ from losscli.inputs import Array
 from losscli.verifier.numeric.differences import IntArray, slopes
 from losscli.verifier.numeric.kinks import OFFSETS, spread
 from losscli.verifier.numeric.verdict import BLUNT, RESOLUTION
-from losscli.verifier.objective import _positions
+from losscli.verifier.objective import positions
 
 Function = Callable[[Array], Any]
 Gradient = Callable[[Array], Array]
@@ -325,7 +325,7 @@ def complex_step(
 
 def _complex_slopes(f: Function, x: Array, entries: int) -> tuple[tuple[list[tuple[int, ...]], Array] | None, int, str]:
     """Entries and their slopes by an imaginary step; None, and why, where f is not made for complex numbers."""
-    at = list(_positions(x.shape, entries))
+    at = list(positions(x.shape, entries))
     try:
         plain, same = _total(f, x), np.asarray(f(x.astype(np.complex128))).sum()
         if not at or not np.iscomplexobj(same):
