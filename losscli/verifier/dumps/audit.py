@@ -133,19 +133,33 @@ class Audit:
         """Whether all rows read the input, so that no block has an entry for itself."""
         return self.plan.signature.entry(self.name).shared
 
+    @property
+    def spans(self) -> list[tuple[int, int]]:
+        """The blocks that are looked at one by one."""
+        return [(0, self.plan.rows)] if self.shared else list(self.plan.spans())
+
     def __call__(self, span: tuple[int, int]) -> Tally:
         """The block's part of the answer."""
         return self.tallied(span[0], self.beside(span))
 
     def beside(self, span: tuple[int, int]) -> Beside:
         """The block's claims and exact slopes, and what is said of each entry."""
-        table = arrange(self.plan, *span)
-        made = Slopes(self.bound, self.plan, table, self.name, self.scale, self.totals, self.order)
-        with np.errstate(all="ignore"):
-            exact = made.value
-        claim, dropped, keep = self._claimed(span, table, exact)
+        made = self._slopes(span)
+        exact = made.value
+        claim, dropped, keep = self._claimed(span, made.table, exact)
         bar = allowed(made, self.precision) + _EXACT * np.abs(exact)
         return Beside(made, claim, bar, judged(claim, exact, bar), keep, dropped)
+
+    def facing(self, span: tuple[int, int]) -> tuple[Array, Array]:
+        """The block's claims and exact slopes alone: what no allowance is needed for."""
+        made = self._slopes(span)
+        return self._claimed(span, made.table, made.value)[0], made.value
+
+    def _slopes(self, span: tuple[int, int]) -> Slopes:
+        made = Slopes(self.bound, self.plan, arrange(self.plan, *span), self.name, self.scale, self.totals, self.order)
+        with np.errstate(all="ignore"):
+            _ = made.value
+        return made
 
     def _claimed(self, span: tuple[int, int], table: Table, exact: Array) -> tuple[Array, Array, Ints]:
         rows = table.weighing.rows

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,7 +20,6 @@ from losscli.engines import Engine, serial
 from losscli.errors import DataError, Place, UsageError
 from losscli.evaluate import as_source, evaluate, plan_of
 from losscli.files.source import Source
-from losscli.files.views import Bfloat16
 from losscli.loss import Bound, Pooled
 from losscli.plan import How, Plan
 from losscli.results import Reduction, Wants
@@ -29,6 +28,7 @@ from losscli.verifier.allowance import FORMATS, Precision
 from losscli.verifier.diagnosis.diagnose import Explanation
 from losscli.verifier.diagnosis.explain import claim_explained
 from losscli.verifier.dumps.audit import Audit, Suspect, Tally, judged
+from losscli.verifier.dumps.formats import declared, format_of
 from losscli.verifier.dumps.opinion import Opinion, second_opinion
 from losscli.verifier.dumps.valued import Valued, judge_value
 from losscli.verifier.mutants import MUTANTS
@@ -36,8 +36,6 @@ from losscli.verifier.numeric.verdict import FAIL, INCONCLUSIVE, KINK_FAIL, KINK
 
 # An entry whose whole allowance is this share of the largest slope is settled, though its own size hides behind it.
 _SMALL = 0.01
-# So many different numbers, all of them numbers of a narrower format, are no accident.
-_MANY = 16
 _WORST = 5
 
 
@@ -140,28 +138,11 @@ def verify(
     columns = {
         kind: replace(made.columns[name], source=_shaped(made, name, source, kind)) for kind, source in given.items()
     }
-    formats = {
-        kind: FORMATS[claims.precision] if claims.precision else format_of(column.source)
-        for kind, column in columns.items()
-    }
     result = evaluate(bound, made, reduction=reduction, engine=engine, empty="nan")
     totals = _totals(bound, made, engine)
     # A pooled loss has one value, whatever the reduction.
     mean = reduction == "mean" and result.weight > 0 and not totals
     scale = 1.0 / result.weight if mean else 1.0
-    value = (
-        None
-        if claims.value is None
-        else judge_value(
-            result,
-            claims.value,
-            _coarsest(claims, made, formats),
-            scale=scale,
-            totals=totals,
-            engine=engine,
-            digit=claims.digit,
-        )
-    )
     parts: list[Judged] = []
     diagnosis: tuple[Explanation, ...] = ()
     for order, kind in ((1, "grad"), (2, "hess")):
@@ -169,12 +150,19 @@ def verify(
             continue
         if order == 2:
             _check_hessian(bound, made, name)
-        audit = Audit(bound, made, name, columns[kind], formats[kind], scale, totals, order)
+        audit = Audit(bound, made, name, columns[kind], FORMATS["float64"], scale, totals, order)
+        audit = replace(audit, precision=FORMATS[claims.precision] if claims.precision else format_of(audit))
         part = _judged(audit, engine)
         # Zeros where no row counts say nothing of the loss.
         vacuous = result.kept == 0 and part.verdict == "pass"
         parts.append(replace(part, verdict="not_checked") if vacuous else part)
         diagnosis = claim_explained(audit, part.tally, reduction) if part.verdict == "fail" else diagnosis
+    value = None
+    if claims.value is not None:
+        precision = _coarsest(claims, made, [part.precision for part in parts])
+        value = judge_value(
+            result, claims.value, precision, scale=scale, totals=totals, engine=engine, digit=claims.digit
+        )
     verdicts = [part.verdict for part in parts] + ([value.verdict] if value is not None else [])
     return Verified(bound, made, reduction, scale, _together(verdicts), value, tuple(parts), seed, command, diagnosis)
 
@@ -212,44 +200,16 @@ def _kernel_of_one(bound: Bound, made: Plan) -> Any:
         return bound(*folded(made, arrange(made, *made.spans()[0])).variables)
 
 
-def format_of(source: Source) -> Precision:
-    """The floating point format of the numbers in a file: a narrower one than its own where all of them fit it.
+def _coarsest(claims: Claims, made: Plan, judged: Iterable[Precision]) -> Precision:
+    """The format that a value was computed in: the widest unit among those of the slopes and of the files it is of.
 
-    Programs that have no file for a format write its numbers in a wider one. A few numbers, or round ones, fit by
-    accident: there must be many different ones.
+    What numbers the data happen to be is no evidence: whole ones fit every format.
     """
-    if isinstance(source.array, Bfloat16):
-        return FORMATS["bfloat16"]
-    own = str(source.dtype)
-    candidates = [name for name in ("bfloat16", "float16", "float32") if own in ("float64", "float32") and name != own]
-    distinct: set[float] = set()
-    for block in _pieces(source):
-        candidates = [name for name in candidates if FORMATS[name].holds(block)]
-        if not candidates:
-            break
-        if len(distinct) < _MANY:
-            distinct.update(np.unique(np.abs(block[np.isfinite(block) & (block != 0.0)]))[: 2 * _MANY].tolist())
-    fits = candidates if len(distinct) >= _MANY else []
-    return FORMATS[fits[0] if fits else own if own in FORMATS else "float64"]
-
-
-def _pieces(source: Source) -> Any:
-    rows = max(1, (1 << 18) // max(1, math.prod(source.shape[1:])))
-    if not source.shape:
-        yield np.asarray(source.array, dtype=np.float64)
-        return
-    for start in range(0, source.shape[0], rows):
-        yield np.asarray(source.read(start, start + rows), dtype=np.float64)
-
-
-def _coarsest(claims: Claims, made: Plan, formats: Mapping[str, Precision]) -> Precision:
-    """The format that a value was computed in: the widest unit among what it came from."""
     if claims.precision:
         return FORMATS[claims.precision]
-    known = [*formats.values()]
-    known += [format_of(column.source) for column in made.columns.values() if column.source.dtype.kind == "f"]
+    files = [declared(column.source) for column in made.columns.values() if column.source.dtype.kind == "f"]
     dtype = str(getattr(claims.value, "dtype", "float64"))
-    return max([*known, FORMATS.get(dtype, FORMATS["float64"])], key=lambda one: one.unit)
+    return max([*judged, *files, FORMATS.get(dtype, FORMATS["float64"])], key=lambda one: one.unit)
 
 
 def _shaped(made: Plan, name: str, claim: Source, kind: str) -> Source:
@@ -271,9 +231,8 @@ def _shaped(made: Plan, name: str, claim: Source, kind: str) -> Source:
 
 
 def _judged(audit: Audit, engine: Engine) -> Judged:
-    spans = [(0, audit.plan.rows)] if audit.shared else audit.plan.spans()
-    tally = sum(engine(audit, spans), Tally())
-    planted, caught = _self_test(audit, spans[0])
+    tally = sum(engine(audit, audit.spans), Tally())
+    planted, caught = _self_test(audit, audit.spans[0])
     failed = [suspect for suspect in tally.worst if suspect.code == FAIL]
     opinion = second_opinion(audit, failed) if failed else Opinion({}, 0)
     counts = _counts(tally, opinion, failed)

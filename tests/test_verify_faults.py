@@ -1,0 +1,56 @@
+"""losscli verify: wrong claims that hide behind their format, behind entries that cannot be told, behind infinities."""
+
+from __future__ import annotations
+
+import numpy as np
+
+import losscli
+from losscli.results import Wants
+from losscli.verifier.allowance import FORMATS
+from losscli.verifier.dumps.claims import Claims, verify
+
+RNG = np.random.default_rng(11)
+MSE = losscli.get("mse").bind()
+CE = losscli.get("ce").bind()
+
+
+def slopes(bound, data, **options):
+    """The exact gradient by the first input."""
+    wants = Wants(grad=bound.loss.reads.differentiable[0])
+    return losscli.evaluate(bound, data, wants=wants, **options).gradient
+
+
+def test_whole_numbers_in_the_data_do_not_widen_the_allowance_of_a_value() -> None:
+    data = {"prediction": RNG.normal(size=100), "target": np.arange(100.0)}
+    value = losscli.evaluate(MSE, data).value
+    assert verify(MSE, data, Claims(value=value)).verdict == "pass"
+    for factor in (1.15, 1.001, 1 + 1e-9):
+        assert verify(MSE, data, Claims(value=factor * value)).verdict == "fail"
+
+
+def test_a_value_of_single_precision_data_has_single_precision() -> None:
+    data = {"prediction": RNG.normal(size=100).astype(np.float32), "target": np.arange(100.0)}
+    value = losscli.evaluate(MSE, data).value
+    assert verify(MSE, data, Claims(value=value * (1 + 1e-7))).verdict == "pass"
+    assert verify(MSE, data, Claims(value=value * 1.001)).verdict == "fail"
+
+
+def test_whole_slopes_are_no_evidence_of_a_narrow_format() -> None:
+    """2 (prediction - target) of whole numbers is a number of bfloat16, and so is a slope that is 1.6 % off."""
+    data = {"prediction": np.arange(65.0, 127.0), "target": np.zeros(62)}
+    exact = slopes(MSE, data, reduction="sum")
+    off = exact.copy()
+    off[-1] += 2.0
+    for claim, verdict in ((exact, "pass"), (off, "fail")):
+        found = verify(MSE, data, Claims(grad=claim), reduction="sum")
+        assert (found.verdict, found.slopes[0].precision.name) == (verdict, "float64")
+
+
+def test_slopes_rounded_to_whole_numbers_are_not_of_a_narrow_format() -> None:
+    data = {"prediction": RNG.uniform(-60.0, 60.0, 400), "target": np.zeros(400)}
+    exact = slopes(MSE, data, reduction="sum")
+    found = verify(MSE, data, Claims(grad=np.round(exact)), reduction="sum")
+    assert (found.verdict, found.slopes[0].precision.name) == ("fail", "float64")
+    for name in ("bfloat16", "float16", "float32"):
+        rounded = verify(MSE, data, Claims(grad=FORMATS[name].rounded(exact)), reduction="sum")
+        assert (rounded.counts["fail"], rounded.slopes[0].precision.name) == (0, name)
