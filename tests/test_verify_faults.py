@@ -5,9 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 import losscli
+from losscli.plan import How
 from losscli.results import Wants
 from losscli.verifier.allowance import FORMATS
+from losscli.verifier.dumps.audit import judged
 from losscli.verifier.dumps.claims import Claims, verify
+from losscli.verifier.numeric.verdict import NONFINITE
 
 RNG = np.random.default_rng(11)
 MSE = losscli.get("mse").bind()
@@ -54,3 +57,23 @@ def test_slopes_rounded_to_whole_numbers_are_not_of_a_narrow_format() -> None:
     for name in ("bfloat16", "float16", "float32"):
         rounded = verify(MSE, data, Claims(grad=FORMATS[name].rounded(exact)), reduction="sum")
         assert (rounded.counts["fail"], rounded.slopes[0].precision.name) == (0, name)
+
+
+def test_beside_an_infinite_slope_nothing_else_passes() -> None:
+    bce = losscli.get("bce").bind()
+    data = {"logits": np.r_[0.0, np.full(60, 0.3)], "target": np.ones(61)}
+    how = How(link="probs")
+    exact = slopes(bce, data, how=how)
+    assert np.isinf(exact[0])
+    right = verify(bce, data, Claims(grad=exact), how=how)
+    assert (right.verdict, right.counts["pass"]) == ("pass", 61)
+    assert right.slopes[0].caught == right.slopes[0].planted >= 9
+    for claim in (5.0, np.nan, np.inf, 0.0, -1e300):
+        found = verify(bce, data, Claims(grad=np.r_[claim, exact[1:]]), how=how)
+        assert (found.verdict, found.counts["fail"]) == ("fail", 1)
+        assert found.slopes[0].worst[0].index == (0,)
+
+
+def test_beside_no_slope_nothing_is_told() -> None:
+    codes = judged(np.array([np.nan, 1.0, np.inf]), np.full(3, np.nan), np.ones(3))
+    assert (codes == NONFINITE).all()

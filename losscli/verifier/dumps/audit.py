@@ -41,7 +41,9 @@ class Suspect:
 
     @property
     def ratio(self) -> float:
-        """How many bars the claim is away from the reference: infinitely many for NaN."""
+        """How many bars the claim is away from the reference: infinitely many for NaN, none for the same infinity."""
+        if self.claimed == self.reference:
+            return 0.0
         gap = abs(self.claimed - self.reference)
         return (gap / self.bar if self.bar else float("inf")) if np.isfinite(gap) and gap else gap and float("inf")
 
@@ -172,6 +174,7 @@ class Audit:
             return raw, raw[:0], np.arange(rows)
         return raw[keep], np.delete(raw, keep, axis=0), np.asarray(keep)
 
+    @np.errstate(all="ignore")
     def tallied(self, start: int, seen: Beside) -> Tally:
         """What a block adds up to."""
         exact, bar = seen.slopes.value, seen.bar
@@ -209,6 +212,7 @@ class Audit:
         with np.errstate(all="ignore"):
             gap = np.abs(seen.claim - exact) / seen.bar
         gap = np.where(np.isfinite(seen.claim), np.where(np.isnan(gap), 0.0, gap), np.inf)
+        gap[seen.claim == exact] = 0.0
         order = np.lexsort((-gap.reshape(-1), seen.codes.reshape(-1) != FAIL))[:KEPT]
         made = []
         for flat in order:
@@ -243,14 +247,18 @@ class Audit:
 
 
 def judged(claim: Array, exact: Array, bar: Array) -> IntArray:
-    """The code of every entry: too far from the exact slope, near it, or near it under a bar that hides too much."""
+    """The code of every entry: too far from the exact slope, near it, or near it under a bar that hides too much.
+
+    Infinite slopes have nothing to round: the same infinity passes, and nothing else. Beside NaN nothing is known.
+    """
     with np.errstate(all="ignore"):
         gap = np.abs(claim - exact)
         near, far = gap <= bar, gap > bar
         sharp = (bar <= BLUNT * np.maximum(np.abs(claim), np.abs(exact))) | ((claim == exact) & (exact == 0.0))
     codes = np.where(far, FAIL, np.where(near & sharp, PASS, INCONCLUSIVE))
     codes[~np.isfinite(claim)] = FAIL
-    codes[~np.isfinite(exact)] = NONFINITE
+    codes = np.where(np.isinf(exact), np.where(claim == exact, PASS, FAIL), codes)
+    codes[np.isnan(exact)] = NONFINITE
     return codes.astype(np.int8)
 
 

@@ -274,16 +274,17 @@ def _counts(tally: Tally, opinion: Opinion, failed: list[Suspect]) -> dict[str, 
 def _self_test(audit: Audit, span: tuple[int, int]) -> tuple[int, int]:
     """Plant faults into a right claim of the first block; those that are larger than what is allowed must be caught."""
     seen = audit.beside(span)
-    exact, bar = seen.slopes.value, seen.bar
+    finite = np.isfinite(seen.slopes.value)
+    exact = np.where(finite, seen.slopes.value, 0.0)
     right = audit.precision.rounded(exact)
-    if not exact.size or not np.isfinite(exact).all():
+    if not finite.any():
         return 0, 0
     planted = caught = 0
     for change in MUTANTS.values():
         wrong = change(right)
         with np.errstate(all="ignore"):
-            visible = ~(np.abs(wrong - exact) <= 2.0 * bar)
+            visible = finite & ~(np.abs(wrong - exact) <= 2.0 * seen.bar)
         if visible.any():
             planted += 1
-            caught += bool((judged(wrong, exact, bar) == FAIL).any())
+            caught += bool((judged(wrong, exact, seen.bar)[finite] == FAIL).any())
     return planted, caught

@@ -52,8 +52,8 @@ def second_opinion(audit: Audit, suspects: Sequence[Suspect]) -> Opinion:
         evaluations += calls
         codes |= {at: int(code) for at, code in zip(index, said, strict=True) if at in wanted}
     for suspect in suspects:
-        # A row that does not count has a slope of exactly zero: nothing numeric is needed to say so.
-        if suspect.bar == 0.0 and suspect.reference == 0.0:
+        # A row that does not count has a slope of exactly zero, and no difference tells of an infinite one.
+        if (suspect.bar == 0.0 and suspect.reference == 0.0) or np.isinf(suspect.reference):
             codes[suspect.index] = int(FAIL)
     return Opinion(codes, evaluations)
 

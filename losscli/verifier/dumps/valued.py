@@ -21,7 +21,7 @@ from losscli.targets import arrange
 from losscli.verifier.allowance import FORMATS, Precision, Slopes, losses_of
 from losscli.verifier.dumps.audit import judged
 from losscli.verifier.heads import values_allowed
-from losscli.verifier.numeric.verdict import FAIL, INCONCLUSIVE, NONFINITE, PASS, VERDICTS, Overall, overall
+from losscli.verifier.numeric.verdict import FAIL, INCONCLUSIVE, PASS, VERDICTS, Overall, overall
 
 # As many losses of the printed formula as are had in a moment.
 _ASKED = 8
@@ -130,20 +130,10 @@ def _confirmed(found: Valued, slopes: Slopes) -> Valued:
 
 def _valued(claim: Array, exact: Array, bar: Array) -> Valued:
     codes = judged(claim, exact, bar)
-    # A loss may be infinite, and then there is nothing to round.
-    codes[np.isinf(exact)] = np.where(claim == exact, PASS, FAIL)[np.isinf(exact)]
     small = (codes == INCONCLUSIVE) & (bar <= 0.01 * np.abs(exact[np.isfinite(exact)]).max(initial=0.0))
     codes[small] = PASS
     found = Counter(str(VERDICTS[code]) for code in codes.reshape(-1))
     with np.errstate(all="ignore"):
         gap = np.where(codes == FAIL, np.inf, np.abs(claim - exact) / bar)
     at = np.unravel_index(int(np.argmax(np.nan_to_num(gap, nan=0.0, posinf=np.inf))), exact.shape)
-    lost = any(codes.reshape(-1) == NONFINITE)
-    verdict = overall(found, codes.size)
-    return Valued(
-        float(claim[at]),
-        float(exact[at]),
-        float(bar[at]),
-        "inconclusive" if lost and verdict == "pass" else verdict,
-        dict(found),
-    )
+    return Valued(float(claim[at]), float(exact[at]), float(bar[at]), overall(found, codes.size), dict(found))
