@@ -299,7 +299,8 @@ def loss(
             check=check,
         )
         if entry.name in _CATALOGUE:
-            raise ValueError(f"two losses are named {entry.name}")
+            places = _CATALOGUE[entry.name].kernel.__module__, kernel.__module__
+            raise UsageError("loss-twice", f"two losses are named {entry.name}: in {' and in '.join(places)}")
         _CATALOGUE[entry.name] = entry
         return kernel
 

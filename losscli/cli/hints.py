@@ -7,6 +7,7 @@ WAYS_OUT = {
     "verb-unknown": "'losscli --help' lists the commands",
     "loss-pooled": "leave out --per-sample and --top",
     "loss-unknown": "'losscli list' shows all losses",
+    "loss-twice": "give your function another name",
     "parameter-unknown": "'losscli show LOSS' lists its parameters",
     "parameter-number": "write a plain decimal number, such as 2 or 0.5",
     "parameter-range": "--help gives the bounds",

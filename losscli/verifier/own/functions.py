@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from losscli.errors import DataError, Place, UsageError, did_you_mean
+from losscli.errors import DataError, LosscliError, Place, UsageError, did_you_mean
 
 Values = np.ndarray[Any, Any]
 Inputs = Mapping[str, Values]
@@ -132,6 +132,8 @@ def _module(file: Path) -> ModuleType:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
+    except LosscliError:
+        raise
     except (Exception, SystemExit) as error:
         raise UsageError("function-import", f"{file} cannot be imported: {where(error, file)}") from error
     return module
