@@ -14,11 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from losscli.evaluate import evaluate
 from losscli.inputs import Array
 from losscli.loss import Bound
 from losscli.plan import Plan
-from losscli.results import Wants
 from losscli.verifier.numeric.verdict import RESOLUTION
 from losscli.verifier.objective import Objective
 from losscli.verifier.witness.field import Field
@@ -92,7 +90,6 @@ def identities(field: Field, seed: int = 0) -> Iterator[Identity]:
         yield from _homogeneous(field)
         yield from _bounded(field)
         yield from _monotone(field, seed)
-        yield from _reduced(field)
 
 
 def judged(found: tuple[Identity, ...], gradient: Array) -> Witnessed:
@@ -177,23 +174,3 @@ def _monotone(field: Field, seed: int) -> Iterator[Identity]:
         return -field.sum(terms), allowance + field.rounding((np.abs(slope) + np.abs(g)) * step)
 
     yield Identity("monotone", "the loss is convex", gap)
-
-
-def _reduced(field: Field) -> Iterator[Identity]:
-    """The gradient of the mean times what the mean divides by is that of the sum."""
-    bound, plan, name = field.objective.bound, field.objective.plan, field.name
-    if field.pooled:
-        return
-    results = [
-        evaluate(bound, plan, reduction=reduction, wants=Wants(grad=name), empty="nan") for reduction in ("mean", "sum")
-    ]
-    mean, total, weight = results[0].gradient, results[1].gradient, results[0].weight
-    if mean is None or total is None or not weight > 0.0:
-        return
-
-    def gap(_: Array) -> tuple[Array, Array]:
-        # Entry by entry, but as one number: files have their own order of entries.
-        gap = np.abs(mean * weight - total).sum(keepdims=True).reshape(-1)
-        return gap, 2.0 * field.allowance.sum() + 4.0 * UNIT * np.abs(total).sum(keepdims=True).reshape(-1)
-
-    yield Identity("mean × N = sum", "a reduction is a factor", gap)
