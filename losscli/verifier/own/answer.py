@@ -8,7 +8,6 @@ from typing import Any
 
 from losscli.verifier import report
 from losscli.verifier.ledger import Check
-from losscli.verifier.numeric.verdict import overall
 
 # Planted faults of a thousandth or a hundredth.
 _SMALL = ("1.001 times", "one entry off by 1 %", "constant added")
@@ -58,7 +57,7 @@ class Remarks:
         wrong = check.counts["fail"] + check.counts["kink_fail"]
         if check.missed and not wrong:
             # For a loss of the catalogue that is a fault of the verifier; a coarse function leaves no choice.
-            verdict = overall(check.counts, check.checked)
+            verdict = check.besides
             self._missed([name.partition(" (")[0] for name in check.missed])
         if self.faults:
             verdict = "fail"
