@@ -1,7 +1,9 @@
 """A user's own function, checked as a user does it: files of a few lines, faults of every kind, and what is said."""
 
 import json
+import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from textwrap import dedent
 
@@ -9,6 +11,13 @@ import numpy as np
 import pytest
 
 from losscli.cli import run
+from losscli.verifier.ledger import Ledger
+from losscli.verifier.numeric.probes import probe
+from losscli.verifier.objective import Column
+from losscli.verifier.own.answer import Remarks
+from losscli.verifier.own.entries import bits_of
+from losscli.verifier.own.functions import Claimant
+from losscli.verifier.witness.witnesses import Witnessed
 
 COSH = """
     import numpy as np
@@ -174,6 +183,47 @@ def test_rows_that_need_each_other_are_not_moved_together(check):
     assert check(text, "apart")[0] == 0
 
 
+@pytest.mark.parametrize("largest", range(7))
+def test_rows_that_meet_in_a_maximum_are_not_moved_together(check, largest):
+    text = """
+        import numpy as np
+
+        def scaled(x):
+            g = np.full_like(x, x.max())
+            g[x.argmax()] += x.sum()
+            return x * x.max(), g
+
+        def apart(x):
+            return x * x.max(), np.full_like(x, x.max()) + x * (x == x.max())
+
+        def middle(x):
+            g = np.full_like(x, np.median(x))
+            g[np.argsort(x)[3]] += x.sum()
+            return x * np.median(x), g
+    """
+    x = np.linspace(0.5, 1.5, 7)
+    x[[largest, 6]] = x[[6, largest]]
+    np.save("x.npy", x)
+    code, about = check(text, "scaled", "x.npy")
+    assert (code, about["verdict"], about["counts"]["pass"]) == (0, "pass", 7)
+    assert check(text, "apart", "x.npy")[0] == 1
+    assert check(text, "middle", "x.npy")[0] == 0
+
+
+def test_rows_of_a_bounded_function_are_still_moved_together(check):
+    text = """
+        import numpy as np
+
+        def entropy(p):
+            if (p <= 0).any():
+                raise ValueError("not positive")
+            return (p * np.log(p)).sum(axis=1), np.log(p) + 1
+    """
+    np.save("p.npy", np.random.default_rng(0).uniform(0.1, 0.9, (400, 3)))
+    code, about = check(text, "entropy", "p.npy")
+    assert (code, about["checked"]) == (0, 1200)
+
+
 def test_a_kink_takes_any_slope_between_its_sides(check):
     text = """
         import numpy as np
@@ -219,6 +269,25 @@ def test_random_numbers_leave_it_undecided(check):
     assert (code, about["verdict"]) == (4, "inconclusive")
     assert "nondeterministic" in notes(about)
     assert check(text, "drops", "--strict")[0] == 1
+
+
+def test_random_numbers_in_the_gradient_alone_forbid_a_pass(check):
+    text = """
+        import numpy as np
+
+        RNG = np.random.default_rng(0)
+
+        def noisy(x):
+            return (x ** 2).sum(), 2 * x * (1 + 0.01 * RNG.normal(size=x.shape))
+
+        def boosts(y_true, y_pred):
+            p = 1 / (1 + np.exp(-y_pred))
+            return (p - y_true) * (1 + 0.01 * RNG.normal(size=p.shape)), p * (1 - p)
+    """
+    for name, options in (("noisy", ()), ("boosts", ("--against", "bce"))):
+        code, about = check(text, name, *options)
+        assert code in (1, 4)
+        assert "nondeterministic gradient by" in notes(about)
 
 
 @pytest.mark.parametrize(
@@ -309,9 +378,45 @@ def test_half_precision_shows_what_is_grossly_wrong(check):
     assert check(text, "turned", "--shape", "4,2")[0] == 1
 
 
+def test_a_round_value_that_does_not_vary_tells_of_no_format(check):
+    text = """
+        import numpy as np
+
+        def clipped(x):
+            return np.clip(x, -1, 1).sum(), (np.abs(x) < 1) * 1.0
+    """
+    np.save("x.npy", np.array([3.0, -4.0, 2.5, 7.0]))
+    code, about = check(text, "clipped", "x.npy")
+    assert (code, about["verdict"]) == (0, "pass")
+    assert "precision" not in notes(about)
+
+
+def test_a_coarse_format_shows_in_large_changes():
+    def values(many):
+        return [x["x"].astype(np.float16).sum() for x in many]
+
+    coarse = Claimant("coarse", "NumPy", values, lambda _: {})
+    assert {bits_of(coarse, {"x": np.array([x])}, ["x"], 0) for x in (0.3, 1.7, 900.0)} == {11}
+
+
 def test_what_a_function_prints_stays_out_of_the_report(check):
     code, about = check("def value(x):\n    print('hello')\n    return (x ** 2).sum(), 2 * x\n", "value")
     assert (code, about["verdict"]) == (0, "pass")
+
+
+@pytest.mark.parametrize("fault", ["certificate", "witness"])
+def test_a_fault_below_the_resolution_excuses_no_other(fault):
+    x, made = np.array([1.5, 0.5]), Ledger()
+    made.look("random", "x", 2.0 * x, [Column((slice(None),), x, lambda t: t**2, None)])
+    if fault == "certificate":
+        made.certify("random", "x", 2.0 * x, probe(lambda z: (z**2).sum(), x, 3.0 * x, seed=0), None)
+    else:
+        made.jury.hear(Witnessed("path integral", False, 1, ""))
+    check = replace(made.check("f", {}, 0, ""), verdict="fail", missed=("constant added (gradient)",))
+    assert check.counts["fail"] == 0
+    assert Remarks().answer(check).check.verdict == {"certificate": "fail", "witness": "inconclusive"}[fault]
+    fine = replace(check, besides="pass")
+    assert Remarks().answer(fine).check.verdict == "pass"
 
 
 # Large inputs ------------------------------------------------------------------------------------------------------
@@ -448,6 +553,15 @@ def test_a_loss_block_is_checked_like_the_catalogue(check):
     assert (code, about["loss"], about["params"]) == (0, "smooth", {"delta": 2.0})
     assert {point["kind"] for point in about["points"]} >= {"random", "saturation"}
     assert check(BLOCK.replace("NAME", "smoother").replace("FACTOR", "2"), "smoother")[0] == 1
+
+
+def test_a_loss_block_has_a_name_of_its_own(check):
+    code, error = check(BLOCK.replace("NAME", "mse").replace("FACTOR", "1"), "mse")
+    assert (code, error["code"]) == (2, "loss-twice")
+    # A run of its own reads the file before the catalogue.
+    command = [sys.executable, "-m", "losscli", "gradcheck", "test_a_loss_block_has_a_name_of_its_own.py:mse"]
+    made = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (made.returncode, "two losses are named mse" in made.stderr) == (2, True)
 
 
 # Commands ----------------------------------------------------------------------------------------------------------

@@ -196,7 +196,9 @@ def _look(
     claim = examination.claim(claims, booster.scores, inputs[booster.scores].shape, what)
     if claim is None or not claim.size:
         return
-    spare = allowance(Entries(claimant, inputs, booster.scores), claim, digits(claims[booster.scores]))
+    entries = Entries(claimant, inputs, booster.scores)
+    examination.ask_again(entries, claim)
+    spare = allowance(entries, claim, digits(claims[booster.scores]))
     domain = objective.plan.signature.domain(objective.name, objective.plan.link)
     shape = objective.x.shape
     largest = np.unravel_index(int(np.argmax(np.abs(claim.reshape(shape)))), shape)

@@ -7,7 +7,7 @@ one by one.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -57,6 +57,13 @@ class Entries:
             self.raised.append(str(error))
         return [self._alone(inputs) for inputs in given]
 
+    def claims(self, x: Array) -> Array:
+        """The gradient claimed with the input replaced; NaN where there is none."""
+        try:
+            return np.asarray(self.claimant.claims(self.given(x))[self.name], np.float64).reshape(x.shape)
+        except (RaisedError, KeyError, TypeError, ValueError):
+            return np.full(x.shape, np.nan)
+
     def _alone(self, inputs: Inputs) -> Values:
         try:
             return np.asarray(self.claimant.value(inputs), np.float64)
@@ -70,23 +77,44 @@ class Entries:
 
     @cached_property
     def separable(self) -> bool:
-        """Whether each row's value depends on that row of the input alone; found out by moving three rows."""
+        """Whether each row's value depends on that row of the input alone; found out by moving several rows.
+
+        Those of the largest and of the smallest entry are among them, and some moves go beyond all others: a maximum of
+        all rows does not change by any small step elsewhere.
+        """
         x, value = self.x, self.base
         if not value.ndim or len(x) != len(value) or len(x) < 2:
             return False
-        rows = np.unique([0, len(x) // 2, len(x) - 1])
-        moved = self.values([self._moved_row(row) for row in rows])
+        extremes = [np.unravel_index(at, x.shape)[0] for at in (np.argmax(x), np.argmin(x))]
+        tried = [(row, new) for row in np.unique([0, len(x) // 2, len(x) - 1, *extremes]) for new in self._moves(row)]
+        made = zip(tried, self.values([new for _, new in tried]), strict=True)
+        # Far away it may raise, and has nothing to tell.
+        told = [(row, new) for (row, _), new in made if not np.isnan(new).all()]
+        if not told:
+            return False
         return all(
             new.shape == value.shape
             and np.array_equal(np.delete(new, row, 0), np.delete(value, row, 0), equal_nan=True)
-            for row, new in zip(rows, moved, strict=True)
+            for row, new in told
         )
 
-    def _moved_row(self, row: int) -> Array:
-        low, high = self.bounds
-        x = self.x.copy()
-        x[row] = 0.75 * x[row] + 0.25 * (0.5 * (low + high) if np.isfinite(high) else x[row] + 1.0)
-        return x
+    def _moves(self, row: int) -> Iterator[Array]:
+        """The input with one row a little away, beyond the largest entry, below the smallest, and both by turns."""
+        (low, high), finite = self.bounds, self.x[np.isfinite(self.x)]
+        top, bottom = float(finite.max(initial=low)), float(finite.min(initial=high))
+        reach, share = max(1.0, top - bottom), np.random.default_rng(row).uniform(0.25, 0.75, self.x[row].shape)
+        above = top + share * min(reach, high - top)
+        below = bottom - share * min(reach, bottom - low)
+        middle = 0.5 * (low + high) if np.isfinite(high) else self.x[row] + 1.0
+        for new in (
+            self.x[row] + 0.25 * share * (middle - self.x[row]),
+            above,
+            below,
+            np.where(share < 0.5, above, below),
+        ):
+            x = self.x.copy()
+            x[row] = new
+            yield x
 
     def columns(self, limit: int, seed: int, among: tuple[int, ...]) -> list[Column]:
         """At most ``limit`` columns of entries: evenly spread for independent rows, drawn by seed otherwise.
@@ -165,15 +193,26 @@ def bits_of(claimant: Claimant, inputs: Inputs, names: Sequence[str], seed: int)
     try:
         far = claimant.values([beside(2.0**-12) for _ in range(4)])
         near = claimant.values([inputs, *(beside(2.0**-34) for _ in range(3))])
+        # What does not vary may be a round number; a coarse format needs large changes to vary.
+        shown = _varying(far)
+        shown = shown if shown.size else _varying(claimant.values([beside(2.0**-5) for _ in range(4)]))
     except RaisedError:
         return DOUBLE
-    shown = np.concatenate([np.asarray(value, np.float64).reshape(-1) for value in far])
-    shown = shown[np.isfinite(shown) & (shown != 0.0)]
     used = max((_significant(float(value)) for value in shown[:256]), default=DOUBLE)
     same = all(np.array_equal(value, near[0]) for value in near)
     if same and any(_notices(value, near[0]) for value in far):
         used = min(used, 24)
     return next(bits for bits in _FORMATS if used <= bits)
+
+
+def _varying(many: Sequence[Values]) -> Array:
+    """The values, but for zeros, that are not the same in all of several calls."""
+    rows = [np.asarray(value, np.float64).reshape(-1) for value in many]
+    if len({row.size for row in rows}) > 1:
+        return np.empty(0)
+    shown = np.stack(rows)
+    shown = shown[:, (shown != shown[0]).any(axis=0)].reshape(-1)
+    return np.asarray(shown[np.isfinite(shown) & (shown != 0.0)])
 
 
 def _notices(far: Values, base: Values) -> bool:

@@ -132,6 +132,11 @@ class Examination:
             self.remarks.note(f"the {what} by {name} is not finite in {lost} of {claim.size} entries")
         return np.atleast_1d(claim)
 
+    def ask_again(self, entries: Entries, claim: Array) -> None:
+        """Doubt a gradient that is another one for the same inputs: its noise would be taken for its rounding."""
+        if not np.array_equal(entries.claims(entries.x), claim, equal_nan=True):
+            self.remarks.doubt(f"nondeterministic gradient by {entries.name}: two calls with the same inputs differ")
+
     def _entries(self, kind: str, entries: Entries, claim: Array, bits: int) -> None:
         """The entries of one input: slopes, verdicts, a witness, planted faults; ``bits`` are those of the claim."""
         limit = _COLUMNS if entries.separable else self.limit
@@ -142,6 +147,7 @@ class Examination:
             self.remarks.note(f"{entries.name}: {looked} of {claim.size} entries looked at")
         low, high = entries.bounds
         noise = max((float(np.max(column.noise)) for column in columns), default=0.0)
+        self.ask_again(entries, claim)
         spare = allowance(entries, claim, bits)
         found = len(entries.raised)
         self.ledger.look(
@@ -195,17 +201,9 @@ def allowance(entries: Entries, claim: Array, bits: int) -> Array:
     moved = np.zeros(claim.shape)
     for _ in range(3):
         change = unit * entries.x * rng.choice((-1.0, 1.0), entries.x.shape)
-        pair = [_beside(entries, claim, entries.x + sign * change) for sign in (1.0, -1.0)]
-        moved = np.fmax(moved, np.fmin(*pair))
+        sides = [entries.claims(np.clip(entries.x + sign * change, *entries.bounds)) for sign in (1.0, -1.0)]
+        with np.errstate(all="ignore"):
+            moved = np.fmax(moved, np.fmin(*(np.abs(side - claim) for side in sides)))
     with np.errstate(all="ignore"):
         size = _ROUNDINGS * np.nan_to_num(moved, posinf=0.0) + 4.0 * unit * np.abs(claim)
     return np.where(np.isfinite(size), size, 0.0)
-
-
-def _beside(entries: Entries, claim: Array, x: Array) -> Any:
-    try:
-        claims = entries.claimant.claims(entries.given(np.clip(x, *entries.bounds)))
-        with np.errstate(all="ignore"):
-            return np.abs(np.asarray(claims[entries.name], np.float64).reshape(claim.shape) - claim)
-    except (RaisedError, KeyError, TypeError, ValueError):
-        return np.zeros(claim.shape)
