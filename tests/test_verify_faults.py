@@ -9,6 +9,7 @@ from losscli.plan import How
 from losscli.results import Wants
 from losscli.verifier.allowance import FORMATS
 from losscli.verifier.dumps.audit import judged
+from losscli.verifier.dumps.claim_report import content, headline
 from losscli.verifier.dumps.claims import Claims, verify
 from losscli.verifier.numeric.verdict import NONFINITE
 
@@ -77,3 +78,34 @@ def test_beside_an_infinite_slope_nothing_else_passes() -> None:
 def test_beside_no_slope_nothing_is_told() -> None:
     codes = judged(np.array([np.nan, 1.0, np.inf]), np.full(3, np.nan), np.ones(3))
     assert (codes == NONFINITE).all()
+
+
+def test_failures_are_not_taken_back_for_others_that_were_asked_about() -> None:
+    """The worst are beside kinks, where no difference tells; 400 others are plainly doubled."""
+    bound = losscli.get("epsilon-insensitive").bind()
+    size, far = 10_000, 1e12
+    prediction = far + RNG.choice((-3.0, 3.0), size)
+    prediction[:70] = np.nextafter(far, np.inf)
+    data = {"prediction": prediction, "target": np.full(size, far)}
+    exact = slopes(bound, data)
+    beside = np.r_[1.0 / size - exact[:70], exact[70:]]
+    alone = verify(bound, data, Claims(grad=beside))
+    assert alone.verdict == "inconclusive"
+    assert alone.slopes[0].withdrawn == 70
+    assert "70 differ" in headline(alone)
+    found = verify(bound, data, Claims(grad=np.r_[beside[:500], 2.0 * beside[500:900], beside[900:]]))
+    assert found.verdict == "fail"
+    assert found.slopes[0].opinion.confirmed
+
+
+def test_where_a_wrong_claim_would_not_be_noticed_nothing_passes() -> None:
+    """Three saturated rows in a narrow format, and ninety-seven that do not count."""
+    bce = losscli.get("bce").bind()
+    data = {"logits": np.full(100, 30.0), "target": np.ones(100)}
+    mask = np.arange(100) < 3
+    found = verify(bce, data, Claims(grad=np.zeros(100), precision="bfloat16"), mask=mask)
+    assert found.verdict == "inconclusive"
+    assert found.slopes[0].blind == ("doubled", "halved", "sign", "zero")
+    assert "would not have been noticed" in headline(found)
+    about = content(found)["selftest"]
+    assert about["planted"] > about["caught"] > 0

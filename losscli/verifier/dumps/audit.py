@@ -22,6 +22,8 @@ from losscli.verifier.numeric.differences import BoolArray, IntArray
 from losscli.verifier.numeric.verdict import BLUNT, FAIL, INCONCLUSIVE, NONFINITE, PASS
 
 KEPT = 64
+# So many failures are kept besides the worst, wherever they are: the worst may be a kind of their own.
+SPREAD = 256
 # Eighths of a power of two: a percentile of ulps is told to a tenth.
 _FINE = 8
 # The kernels keep their slopes within four units in the last place of the terms.
@@ -54,8 +56,8 @@ class Tally:
 
     ``counts`` by code; ``open`` how many entries within their bars are smaller than what the bar can tell, by the power
     of two of the bar; ``ulps`` by eighths of a power of two; ``notice`` the least common factor's error that some entry
-    would show; ``largest`` slope and ``bar``; ``products`` the sum of claim times
-    reference and ``squares`` that of the reference's squares.
+    would show; ``largest`` slope and ``bar``; ``products`` the sum of claim times reference and ``squares`` that of the
+    reference's squares; ``spread`` some failures from everywhere.
     """
 
     counts: Counter[int] = field(default_factory=Counter)
@@ -67,6 +69,7 @@ class Tally:
     products: Exact = field(default_factory=Exact)
     squares: Exact = field(default_factory=Exact)
     worst: tuple[Suspect, ...] = ()
+    spread: tuple[Suspect, ...] = ()
 
     def __add__(self, other: Tally) -> Tally:
         worst = sorted((*self.worst, *other.worst), key=lambda s: (s.code != FAIL, -s.ratio, s.index))
@@ -80,6 +83,8 @@ class Tally:
             self.products + other.products,
             self.squares + other.squares,
             tuple(worst[:KEPT]),
+            # By hash: no place is preferred, and it does not matter which blocks there are.
+            tuple(sorted((*self.spread, *other.spread), key=lambda s: (hash(s.index), s.index))[:SPREAD]),
         )
 
     @property
@@ -199,6 +204,7 @@ class Audit:
             Exact().plus(float((seen.claim[both] * exact[both]).sum())),
             Exact().plus(float((exact[both] ** 2).sum())),
             self._worst(start, seen) + self._stray(start, seen, stray[:KEPT]),
+            self._spread(start, seen),
         )
 
     def _ulps(self, claim: Array, exact: Array, known: BoolArray) -> Counter[int]:
@@ -214,14 +220,18 @@ class Audit:
         gap = np.where(np.isfinite(seen.claim), np.where(np.isnan(gap), 0.0, gap), np.inf)
         gap[seen.claim == exact] = 0.0
         order = np.lexsort((-gap.reshape(-1), seen.codes.reshape(-1) != FAIL))[:KEPT]
-        made = []
-        for flat in order:
-            at = tuple(int(i) for i in np.unravel_index(flat, exact.shape))
-            place = self._place(start, int(seen.keep[at[0]]), at[1:])
-            made.append(
-                Suspect(*place, float(seen.claim[at]), float(exact[at]), float(seen.bar[at]), int(seen.codes[at]))
-            )
-        return tuple(made)
+        return tuple(self._suspect(start, seen, int(flat)) for flat in order)
+
+    def _spread(self, start: int, seen: Beside) -> tuple[Suspect, ...]:
+        failed = np.flatnonzero(seen.codes == FAIL)
+        some = np.random.default_rng(start).permutation(failed)[:SPREAD]
+        return tuple(self._suspect(start, seen, int(flat)) for flat in some)
+
+    def _suspect(self, start: int, seen: Beside, flat: int) -> Suspect:
+        exact = seen.slopes.value
+        at = tuple(int(i) for i in np.unravel_index(flat, exact.shape))
+        place = self._place(start, int(seen.keep[at[0]]), at[1:])
+        return Suspect(*place, float(seen.claim[at]), float(exact[at]), float(seen.bar[at]), int(seen.codes[at]))
 
     def _stray(self, start: int, seen: Beside, stray: Ints) -> tuple[Suspect, ...]:
         if not len(stray):

@@ -69,8 +69,10 @@ def _told(part: Judged, diagnosis: tuple[Explanation, ...]) -> str:
     wrong = part.counts.get("fail", 0) + part.counts.get("kink_fail", 0)
     agree = part.counts.get("pass", 0) + part.counts.get("kink_ok", 0)
     line = f"{part.kind}: {f'{wrong} of {total} entries are wrong' if wrong else f'{agree} of {total} entries agree'}"
-    if part.verdict == "fail" and not wrong:
-        return f"{line}, but the verifier missed a planted fault"
+    if part.withdrawn and not wrong:
+        line = f"{line}, and {part.withdrawn} differ, which numeric slopes do not confirm"
+    if part.blind and not wrong:
+        line = f"{line}, but a wrong claim ({', '.join(part.blind)}) would not have been noticed"
     return _explained(part, line, diagnosis) if wrong else f"{line}, {_limit(part)}"
 
 

@@ -27,15 +27,17 @@ from losscli.sums import Part
 from losscli.verifier.allowance import FORMATS, Precision
 from losscli.verifier.diagnosis.diagnose import Explanation
 from losscli.verifier.diagnosis.explain import claim_explained
-from losscli.verifier.dumps.audit import Audit, Suspect, Tally, judged
+from losscli.verifier.dumps.audit import Audit, Beside, Suspect, Tally, judged
 from losscli.verifier.dumps.formats import declared, format_of
-from losscli.verifier.dumps.opinion import Opinion, second_opinion
+from losscli.verifier.dumps.opinion import Opinion, opinion_of
 from losscli.verifier.dumps.valued import Valued, judge_value
 from losscli.verifier.mutants import MUTANTS
-from losscli.verifier.numeric.verdict import FAIL, INCONCLUSIVE, KINK_FAIL, KINK_OK, PASS, VERDICTS, Overall, overall
+from losscli.verifier.numeric.verdict import FAIL, INCONCLUSIVE, KINK_FAIL, NONFINITE, PASS, VERDICTS, Overall, overall
 
 # An entry whose whole allowance is this share of the largest slope is settled, though its own size hides behind it.
 _SMALL = 0.01
+# Whoever does not see one of these sees nothing.
+_BOLD = ("sign", "zero", "doubled", "halved")
 _WORST = 5
 
 
@@ -56,7 +58,11 @@ class Claims:
 
 @dataclass(frozen=True)
 class Judged:
-    """The answer about one file of slopes."""
+    """The answer about one file of slopes.
+
+    ``unseen`` names the planted faults, of ``planted`` ones, that are below the resolution; ``withdrawn`` counts
+    differences from the exact slope that numeric slopes did not confirm, or were not asked about after that.
+    """
 
     kind: str
     wrt: str
@@ -67,7 +73,18 @@ class Judged:
     opinion: Opinion
     precision: Precision
     planted: int
-    caught: int
+    unseen: tuple[str, ...]
+    withdrawn: int
+
+    @property
+    def caught(self) -> int:
+        """How many planted faults were judged to be failures."""
+        return self.planted - len(self.unseen)
+
+    @property
+    def blind(self) -> tuple[str, ...]:
+        """The planted faults in every entry at once that are below the resolution: then nothing has been checked."""
+        return tuple(name for name in self.unseen if name in _BOLD)
 
     @property
     def resolution(self) -> tuple[float, float]:
@@ -232,59 +249,65 @@ def _shaped(made: Plan, name: str, claim: Source, kind: str) -> Source:
 
 def _judged(audit: Audit, engine: Engine) -> Judged:
     tally = sum(engine(audit, audit.spans), Tally())
-    planted, caught = _self_test(audit, audit.spans[0])
-    failed = [suspect for suspect in tally.worst if suspect.code == FAIL]
-    opinion = second_opinion(audit, failed) if failed else Opinion({}, 0)
-    counts = _counts(tally, opinion, failed)
-    checked = sum(counts.values())
-    verdict = "fail" if caught < planted else overall(counts, checked)
+    caught = _self_test(audit)
+    opinion = opinion_of(audit, tally)
+    counts, withdrawn = _counts(tally, opinion)
     worst = tuple(replace(s, code=opinion.codes.get(s.index, s.code)) for s in tally.worst)
     worst = tuple(sorted(worst, key=lambda s: s.code not in (FAIL, KINK_FAIL))[:_WORST])
-    return Judged(
+    made = Judged(
         "gradient" if audit.order == 1 else "hessian",
         audit.name,
-        verdict,
+        overall(counts, sum(counts.values())),
         counts,
         tally,
         worst,
         opinion,
         audit.precision,
-        planted,
-        caught,
+        len(caught),
+        tuple(name for name, seen in caught.items() if not seen),
+        withdrawn,
     )
+    doubtful = made.verdict == "pass" and (made.blind or withdrawn)
+    return replace(made, verdict="inconclusive") if doubtful else made
 
 
-def _counts(tally: Tally, opinion: Opinion, failed: list[Suspect]) -> dict[str, int]:
-    """How many entries got each verdict, once those near zero are settled and failures have a second opinion."""
+def _counts(tally: Tally, opinion: Opinion) -> tuple[dict[str, int], int]:
+    """How many entries got each verdict, once those near zero are settled; how many failures were taken back."""
     codes = Counter(tally.counts)
     settled = sum(n for power, n in tally.open.items() if 2.0 ** (power + 1) <= _SMALL * tally.largest)
     codes[int(INCONCLUSIVE)] -= settled
     codes[int(PASS)] += settled
-    asked = Counter(opinion.codes.get(suspect.index, -1) for suspect in failed)
-    for code in (INCONCLUSIVE, PASS, KINK_OK, KINK_FAIL):
-        codes[int(code)] += asked[int(code)]
-        codes[int(FAIL)] -= asked[int(code)]
-    if failed and not opinion.confirmed:
-        # Nobody has confirmed one failure: the differences that nobody has asked about are no failures either.
-        codes[int(INCONCLUSIVE)] += codes[int(FAIL)]
-        codes[int(FAIL)] = 0
-    return {str(VERDICTS[code]): n for code, n in codes.items() if n > 0}
+    said = Counter(opinion.codes.values())
+    codes[int(FAIL)] -= said.total()
+    codes.update(said)
+    # Where nobody has confirmed one failure, those that nobody has asked about are none either.
+    unasked = 0 if opinion.confirmed else codes[int(FAIL)]
+    codes[int(FAIL)] -= unasked
+    codes[int(INCONCLUSIVE)] += unasked
+    withdrawn = unasked + sum(n for code, n in said.items() if code in (INCONCLUSIVE, NONFINITE))
+    return {str(VERDICTS[code]): n for code, n in codes.items() if n > 0}, withdrawn
 
 
-def _self_test(audit: Audit, span: tuple[int, int]) -> tuple[int, int]:
-    """Plant faults into a right claim of the first block; those that are larger than what is allowed must be caught."""
-    seen = audit.beside(span)
+def _self_test(audit: Audit) -> dict[str, bool]:
+    """Plant faults into a right claim, block by block until those of every entry are seen: which are caught."""
+    caught: dict[str, bool] = {}
+    for span in audit.spans:
+        for name, seen in _planted(audit.beside(span), audit.precision).items():
+            caught[name] = caught.get(name, False) or seen
+        if caught and all(caught.get(name, True) for name in _BOLD):
+            break
+    return caught
+
+
+def _planted(seen: Beside, precision: Precision) -> dict[str, bool]:
     finite = np.isfinite(seen.slopes.value)
-    exact = np.where(finite, seen.slopes.value, 0.0)
-    right = audit.precision.rounded(exact)
     if not finite.any():
-        return 0, 0
-    planted = caught = 0
-    for change in MUTANTS.values():
-        wrong = change(right)
-        with np.errstate(all="ignore"):
-            visible = finite & ~(np.abs(wrong - exact) <= 2.0 * seen.bar)
-        if visible.any():
-            planted += 1
-            caught += bool((judged(wrong, exact, seen.bar)[finite] == FAIL).any())
-    return planted, caught
+        return {}
+    exact = np.where(finite, seen.slopes.value, 0.0)
+    right = precision.rounded(exact)
+    wrong = {name: change(right) for name, change in MUTANTS.items()}
+    return {
+        name: bool((judged(claim, exact, seen.bar)[finite] == FAIL).any())
+        for name, claim in wrong.items()
+        if (claim != right)[finite].any()
+    }

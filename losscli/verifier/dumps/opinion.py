@@ -7,14 +7,14 @@ one-sided slopes is right.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from losscli.inputs import Groups, Ints
 from losscli.plan import Plan
-from losscli.verifier.dumps.audit import Audit, Beside, Suspect
+from losscli.verifier.dumps.audit import KEPT, Audit, Beside, Suspect, Tally
 from losscli.verifier.numeric import differences
 from losscli.verifier.numeric.differences import IntArray
 from losscli.verifier.numeric.verdict import FAIL, INCONCLUSIVE, KINK_FAIL, KINK_OK, PASS, judge
@@ -28,13 +28,27 @@ _COLUMNS = 8
 class Opinion:
     """What numeric slopes say of suspects, by index; the evaluations it took."""
 
-    codes: dict[tuple[int, ...], int]
-    evaluations: int
+    codes: Mapping[tuple[int, ...], int] = field(default_factory=dict)
+    evaluations: int = 0
+
+    def __add__(self, other: Opinion) -> Opinion:
+        return Opinion({**self.codes, **other.codes}, self.evaluations + other.evaluations)
 
     @property
     def confirmed(self) -> int:
         """How many of them are wrong by both methods."""
         return sum(code in (FAIL, KINK_FAIL) for code in self.codes.values())
+
+
+def opinion_of(audit: Audit, tally: Tally) -> Opinion:
+    """Numeric slopes at the worst failures and, until one of them is confirmed, at others from everywhere."""
+    worst = [suspect for suspect in tally.worst if suspect.code == FAIL]
+    opinion = Opinion()
+    for some in (worst, *(tally.spread[at : at + KEPT] for at in range(0, len(tally.spread), KEPT))):
+        unasked = [suspect for suspect in some if suspect.index not in opinion.codes]
+        if unasked and not opinion.confirmed:
+            opinion = opinion + second_opinion(audit, unasked)
+    return opinion
 
 
 def second_opinion(audit: Audit, suspects: Sequence[Suspect]) -> Opinion:
@@ -43,11 +57,14 @@ def second_opinion(audit: Audit, suspects: Sequence[Suspect]) -> Opinion:
     seen = part.beside((0, part.plan.rows))
     codes: dict[tuple[int, ...], int] = {}
     wanted = {s.index for s in suspects}
-    evaluations = 0
+    evaluations = asked = 0
     for column in _columns(part, seen):
         index = _indices(part, seen, column)
         if not wanted.intersection(index):
             continue
+        asked += 1
+        if asked > _COLUMNS:
+            break
         said, calls = _said(part, seen, column)
         evaluations += calls
         codes |= {at: int(code) for at, code in zip(index, said, strict=True) if at in wanted}
@@ -71,14 +88,14 @@ def _part(plan: Plan, suspects: Sequence[Suspect]) -> Plan:
 
 
 def _columns(audit: Audit, seen: Beside) -> Iterator[Column]:
-    """The columns with the worst entries, at most a few of them."""
+    """The columns with failures, those with the worst entries first."""
     objective = Objective(audit.bound, audit.plan, seen.slopes.table, audit.name)
     failed = seen.codes == FAIL
     found = [column for column in objective.columns(1 << 30) if failed[column.at].any()]
     with np.errstate(all="ignore"):
         gap = np.where(failed, np.nan_to_num(np.abs(seen.claim - seen.slopes.value) / seen.bar, nan=np.inf), 0.0)
     found.sort(key=lambda column: -float(gap[column.at].max()))
-    for column in found[:_COLUMNS]:
+    for column in found:
         yield column if audit.order == 1 else replace(objective.curved(column), piece=None)
 
 
