@@ -57,6 +57,10 @@ class ClusterError(LosscliError):
     """A cluster cannot be reached, was lost, or is not fit for the job: neither the command nor the data are wrong."""
 
 
+class TerminatedError(SystemExit):
+    """The process was asked to end: nobody's own exit, and not to be taken for one."""
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A hint with the known words that are closest to a misspelled one; empty when none is close."""
     import difflib

@@ -11,7 +11,7 @@ from itertools import pairwise
 from types import FrameType
 from typing import TextIO
 
-from losscli.errors import ClusterError, DataError, LosscliError, OutputError, UsageError
+from losscli.errors import ClusterError, DataError, LosscliError, OutputError, TerminatedError, UsageError
 
 
 class Exit(IntEnum):
@@ -130,7 +130,7 @@ def _drop(stream: TextIO | None) -> None:
 
 def _terminate(_: int, __: FrameType | None) -> None:
     # Raised, not fatal: temporary files are removed on the way out.
-    raise SystemExit(Exit.TERMINATED)
+    raise TerminatedError(Exit.TERMINATED)
 
 
 def _report(error: LosscliError, argv: list[str]) -> None:

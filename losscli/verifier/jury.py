@@ -14,7 +14,7 @@ import numpy as np
 
 from losscli.inputs import Array, Ints
 from losscli.verifier.numeric.differences import IntArray, Reason, Slopes
-from losscli.verifier.numeric.verdict import FAIL, INCONCLUSIVE, PASS
+from losscli.verifier.numeric.verdict import FAIL, INCONCLUSIVE, KINK_FAIL, PASS
 from losscli.verifier.objective import Column
 from losscli.verifier.witness.witnesses import Witnessed, direction, taylor
 
@@ -124,6 +124,11 @@ class Jury:
 
     def _by_slope(self, witness: Witness, one: Heard) -> Ints:
         """Failures put to a witness with slopes: it takes the side of what is nearer. Those that it cannot tell of."""
+        for at in np.flatnonzero(one.codes == KINK_FAIL)[:_ASKED]:
+            # Where the witness has one slope, and that is the claim's, there was no kink.
+            truth = witness.slope(one.index[at], float(one.slopes.value[at]))
+            if truth is not None and abs(truth - one.claimed[at]) < abs(truth - one.slopes.value[at]):
+                self._verdict(witness.name, 1, one, at, acquits=True)
         unheard = []
         for at in one.failed[:_ASKED]:
             if self.confirmed >= _ENOUGH:

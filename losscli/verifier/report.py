@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from losscli.verifier.diagnosis.diagnose import sentence
 from losscli.verifier.ledger import Check
 from losscli.verifier.numeric.probes import Certificate
@@ -60,10 +62,16 @@ def headline(check: Check) -> str:
     """The verdict in one line: PASS focal: 428 of 428 slopes agree; ..."""
     settled = check.counts["pass"] + check.counts["kink_ok"]
     line = f"{check.verdict.upper()} {check.loss}: {settled} of {check.checked} slopes agree"
+    undecided = check.counts["inconclusive"] + check.counts["nonfinite"]
+    line += f", {undecided} undecided" if undecided else ""
+    against = [method.name for method in check.methods if not method.agree]
+    if check.verdict == "inconclusive" and against:
+        return f"{line}; the {' and the '.join(against)} disagrees with the claim"
     if check.verdict == "fail" and check.missed and check.wrong is None:
         return f"{line}; the verifier missed a planted fault: {', '.join(check.missed)}"
     if check.verdict == "fail" and check.diagnosis and check.wrong is not None:
-        return f"{line}: {sentence(check.diagnosis, check.wrong.claim.size)}"
+        compared = int(np.isfinite(check.wrong.reference).sum())
+        return f"{line}: {sentence(check.diagnosis, compared, check.wrong.claim.size)}"
     if check.verdict == "fail" and check.wrong is None and check.certificate is not None:
         return f"{line}, but along random directions the gradient is not the slope of the value"
     if not check.planted:

@@ -22,6 +22,8 @@ Hypotheses = Mapping[str, Callable[[], Array]]
 
 # Entries that differ in fewer digits than this are the same: claims of float64 carry their own rounding.
 EXACT = 1e-9
+# However vague the references: what leaves more of a claim than this explains nothing.
+_MOST = 0.1
 _TOP = 3
 # An explanation that leaves so many times more unexplained than another is none.
 _WORSE = 4.0
@@ -106,7 +108,7 @@ class _Claim:
     def limit(self) -> float:
         """What may be left of the claim when all is explained: the share of it that rounding may be."""
         size = _norm(self.truth[self.looked])
-        return max(EXACT, _norm(self.bar[self.looked]) / size) if size > 0.0 else EXACT
+        return min(_MOST, max(EXACT, _norm(self.bar[self.looked]) / size)) if size > 0.0 else EXACT
 
     def beside(self, h: Array) -> BoolArray | None:
         """The entries at which a hypothesis is fitted; None: it is no number in other places than the claim."""
@@ -153,8 +155,8 @@ def diagnose(
     return _said([*found, *filter(None, [local])])
 
 
-def sentence(explanations: tuple[Explanation, ...], entries: int) -> str:
-    """The first explanation in words; empty where there is none."""
+def sentence(explanations: tuple[Explanation, ...], entries: int, size: int = 0) -> str:
+    """The first explanation in words, found of so many entries out of ``size``; empty where there is none."""
     if not explanations:
         return ""
     first = explanations[0]
@@ -162,7 +164,8 @@ def sentence(explanations: tuple[Explanation, ...], entries: int) -> str:
     same += f" ({first.apart} may tell)" if same else ""
     if first.pure:
         named = f": looks like {first.hypothesis}{same}" if first.hypothesis else ""
-        return f"claimed = {_number(first.scale)} × true in all {entries} entries{named}"
+        told = f"all {entries} entries" if entries >= size else f"the {entries} entries compared"
+        return f"claimed = {_number(first.scale)} × true in {told}{named}"
     return first.hypothesis if _EXCEPT in first.hypothesis else f"looks like {first.hypothesis}{same}"
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from losscli.errors import DataError, LosscliError, Place, UsageError, did_you_mean
+from losscli.errors import DataError, LosscliError, Place, TerminatedError, UsageError, did_you_mean
 
 Values = np.ndarray[Any, Any]
 Inputs = Mapping[str, Values]
@@ -132,7 +132,7 @@ def _module(file: Path) -> ModuleType:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except LosscliError:
+    except (LosscliError, TerminatedError):
         raise
     except (Exception, SystemExit) as error:
         raise UsageError("function-import", f"{file} cannot be imported: {where(error, file)}") from error
@@ -213,6 +213,8 @@ class Call:
         try:
             with np.errstate(all="ignore"):
                 return self._body(*(inputs[name] for name in first), **rest)
+        except TerminatedError:
+            raise
         except (Exception, SystemExit) as error:
             raise RaisedError(where(error, self.target.file)) from error
 
