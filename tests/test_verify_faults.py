@@ -109,3 +109,23 @@ def test_where_a_wrong_claim_would_not_be_noticed_nothing_passes() -> None:
     assert "would not have been noticed" in headline(found)
     about = content(found)["selftest"]
     assert about["planted"] > about["caught"] > 0
+
+
+def test_a_value_of_no_rows_is_not_checked() -> None:
+    data = {"logits": RNG.normal(size=(6, 3)), "labels": np.full(6, -100)}
+    how = How(ignore_index=-100)
+    for reduction in ("sum", "none"):
+        found = verify(CE, data, Claims(value=np.zeros(6 if reduction == "none" else ())), how=how, reduction=reduction)
+        assert found.verdict == found.value.verdict == "not_checked"
+    assert verify(CE, data, Claims(value=1.0), how=how, reduction="sum").verdict == "fail"
+
+
+def test_methods_agree_or_disagree_with_the_claim() -> None:
+    data = {"prediction": RNG.normal(size=20), "target": RNG.normal(size=20)}
+    exact, value = slopes(MSE, data), losscli.evaluate(MSE, data).value
+    right = content(verify(MSE, data, Claims(value=value, grad=exact)))["methods"]
+    assert right
+    assert all(method["agree"] for method in right)
+    wrong = content(verify(MSE, data, Claims(value=2.0 * value, grad=2.0 * exact)))["methods"]
+    assert {"exact gradient", "ridders"} <= {method["name"] for method in wrong}
+    assert not any(method["agree"] for method in wrong)

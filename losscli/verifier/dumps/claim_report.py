@@ -94,19 +94,21 @@ def _limit(part: Judged) -> str:
 
 
 def _methods(parts: tuple[Judged, ...]) -> list[dict[str, Any]]:
+    """Every method that was asked, and whether it agrees with the claim."""
     made = []
     for part in parts:
-        made.append({"name": f"exact {part.kind}", "agree": True, "evaluations": 1})
+        made.append({"name": f"exact {part.kind}", "agree": part.verdict != "fail", "evaluations": 1})
         if part.opinion.evaluations:
-            # Asked about differences alone: it agrees with the exact slope where it finds them too.
-            agree = part.opinion.confirmed == len(part.opinion.codes)
-            made.append({"name": "ridders", "agree": agree, "evaluations": part.opinion.evaluations})
+            made.append(
+                {"name": "ridders", "agree": not part.opinion.confirmed, "evaluations": part.opinion.evaluations}
+            )
     return made
 
 
 def _by_formula(value: Valued | None) -> list[dict[str, Any]]:
-    asked, agree = (0, True) if value is None else value.formula
-    return [{"name": "formula", "agree": agree, "evaluations": asked}] if asked else []
+    # It is asked about failures alone: where it gives the exact losses, it contradicts the claim.
+    asked, confirms = (0, True) if value is None else value.formula
+    return [{"name": "formula", "agree": not confirms, "evaluations": asked}] if asked else []
 
 
 def _entry(part: Judged, suspect: Suspect) -> dict[str, Any]:

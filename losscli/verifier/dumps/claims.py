@@ -170,9 +170,7 @@ def verify(
         audit = Audit(bound, made, name, columns[kind], FORMATS["float64"], scale, totals, order)
         audit = replace(audit, precision=FORMATS[claims.precision] if claims.precision else format_of(audit))
         part = _judged(audit, engine)
-        # Zeros where no row counts say nothing of the loss.
-        vacuous = result.kept == 0 and part.verdict == "pass"
-        parts.append(replace(part, verdict="not_checked") if vacuous else part)
+        parts.append(replace(part, verdict=_unless_empty(part.verdict, result.kept)))
         diagnosis = claim_explained(audit, part.tally, reduction) if part.verdict == "fail" else diagnosis
     value = None
     if claims.value is not None:
@@ -180,8 +178,14 @@ def verify(
         value = judge_value(
             result, claims.value, precision, scale=scale, totals=totals, engine=engine, digit=claims.digit
         )
+        value = replace(value, verdict=_unless_empty(value.verdict, result.kept))
     verdicts = [part.verdict for part in parts] + ([value.verdict] if value is not None else [])
     return Verified(bound, made, reduction, scale, _together(verdicts), value, tuple(parts), seed, command, diagnosis)
+
+
+def _unless_empty(verdict: Overall, kept: int) -> Overall:
+    # Zeros where no row counts say nothing of the loss.
+    return "not_checked" if kept == 0 and verdict == "pass" else verdict
 
 
 def _together(verdicts: list[Overall]) -> Overall:
