@@ -183,6 +183,36 @@ def test_rows_that_need_each_other_are_not_moved_together(check):
     assert check(text, "apart")[0] == 0
 
 
+def test_the_complex_step_is_heard_where_a_function_goes_on_in_complex_numbers(check):
+    text = """
+        import numpy as np
+
+        def smooth(x, y):
+            return (np.exp(0.3 * x) * y).sum(axis=1), FACTOR * 0.3 * np.exp(0.3 * x) * y
+
+        def edged(x):
+            return (np.abs(x) * x).sum(), 2 * np.abs(x)
+
+        def single(x):
+            return (x ** 4).sum(), (4 * x ** 3).astype(np.float32)
+
+        def refuses(x):
+            if np.iscomplexobj(x):
+                raise TypeError("real numbers only")
+            return (x ** 2).sum(), 2 * x
+    """
+    for name, factor, agree in (
+        ("smooth", "1", [True]),
+        ("smooth", "1.001", [False]),
+        ("edged", "1", []),
+        ("single", "1", [True]),
+        ("refuses", "1", []),
+    ):
+        code, about = check(text.replace("FACTOR", factor), name)
+        assert code == int(factor != "1")
+        assert [method["agree"] for method in about["methods"] if method["name"] == "complex step"] == agree
+
+
 @pytest.mark.parametrize("largest", range(7))
 def test_rows_that_meet_in_a_maximum_are_not_moved_together(check, largest):
     text = """

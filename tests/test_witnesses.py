@@ -12,7 +12,8 @@ import pytest
 import losscli
 from losscli.loss import Loss, Rows
 from losscli.verifier import gradcheck as module
-from losscli.verifier.witness.witnesses import Witnessed, complex_step, direction, path_integral, taylor
+from losscli.verifier.witness.complex_step import complex_step
+from losscli.verifier.witness.witnesses import Witnessed, direction, path_integral, taylor
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 Function = Callable[[Array], Any]

@@ -44,7 +44,7 @@ class Entries:
         """The input, float64; a single number as an array of one."""
         return np.atleast_1d(np.asarray(self.inputs[self.name], np.float64))
 
-    def given(self, x: Array) -> Inputs:
+    def given(self, x: Values) -> Inputs:
         """All inputs, with this one replaced."""
         return {**self.inputs, self.name: x.reshape(np.shape(self.inputs[self.name]))}
 
@@ -56,6 +56,10 @@ class Entries:
         except RaisedError as error:
             self.raised.append(str(error))
         return [self._alone(inputs) for inputs in given]
+
+    def value(self, x: Values) -> Values:
+        """The value with the input replaced, by complex numbers perhaps, as the function returns it."""
+        return np.asarray(self.claimant.value(self.given(x)))
 
     def claims(self, x: Array) -> Array:
         """The gradient claimed with the input replaced; NaN where there is none."""

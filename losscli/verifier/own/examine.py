@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,8 +19,9 @@ from losscli.verifier.numeric.probes import probe
 from losscli.verifier.own.along import Integral
 from losscli.verifier.own.answer import Answer, Remarks
 from losscli.verifier.own.entries import DOUBLE, Entries, bits_of
-from losscli.verifier.own.functions import Claimant, Claims, Inputs, RaisedError, Values, floats
+from losscli.verifier.own.functions import NUMPY, Claimant, Claims, Inputs, RaisedError, Values, floats
 from losscli.verifier.own.recognise import recognised
+from losscli.verifier.witness.complex_step import complex_step
 
 LIMIT = 256  # entries of a function that mixes its rows, looked at one by one
 _COLUMNS = 64
@@ -162,12 +164,24 @@ class Examination:
             allowance=spare,
             case=entries,
         )
+        self._step(entries, claim, spare)
         if looked < claim.size and entries.bits == DOUBLE and not entries.unrest:
             self._certify(kind, entries, claim)
         if len(entries.raised) > found:
             self.remarks.note(f"raised near this point: {entries.raised[found]}")
         if _ignores(entries):
             self.remarks.note(f"the value does not depend on {entries.name}")
+
+    def _step(self, entries: Entries, claim: Array, spare: Array) -> None:
+        """The complex step as one more witness, of functions that NumPy can give complex numbers to."""
+        if entries.claimant.kind != NUMPY.name or entries.bits != DOUBLE or entries.unrest:
+            return
+        low, high = entries.bounds
+        # What it raises for complex numbers, or beside the point, says nothing of its gradient.
+        with contextlib.suppress(RaisedError):
+            self.ledger.jury.hear(
+                complex_step(entries.value, entries.x, lambda _: claim, low=low, high=high, allowance=spare)
+            )
 
     def _certify(self, kind: str, entries: Entries, claim: Array) -> None:
         """All entries together by random directions, and where they are wrong if no entry has told yet."""

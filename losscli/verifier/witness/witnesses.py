@@ -3,13 +3,11 @@
 A function gives one number, or one per row (first axis) where rows are independent: then every row is a unit of its
 own, all are looked at at once, and the answer tells which of them disagree. Sources: the Taylor test of Farrell, Ham,
 Funke & Rognes (2013), here with the odd remainder; the path integral of a conservative field, which holds across kinks
-(Bolte & Pauwels 2021); the complex step of Squire & Trapp (1998), which NumPy's abs, norm, sign, conj and .real make
-silently wrong.
+(Bolte & Pauwels 2021).
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,10 +17,9 @@ import numpy as np
 from numpy.polynomial import legendre
 
 from losscli.inputs import Array
-from losscli.verifier.numeric.differences import IntArray, slopes
+from losscli.verifier.numeric.differences import IntArray
 from losscli.verifier.numeric.kinks import OFFSETS, spread
 from losscli.verifier.numeric.verdict import BLUNT, RESOLUTION
-from losscli.verifier.objective import positions
 
 Function = Callable[[Array], Any]
 Gradient = Callable[[Array], Array]
@@ -36,7 +33,6 @@ _STEPS = 4.0 ** -np.arange(1.0, 13.0)
 _RUN = 3
 _ROUNDS = 20  # bisections of a path: a kink is closed in to a millionth of it
 _FINE = 2.0**-20  # error of an integral, in sizes of the integrand, at which bisection has done enough
-_TINY_STEP = 2.0**-66  # imaginary: no difference is taken, so it may be as small as one likes
 
 
 @dataclass(frozen=True)
@@ -283,70 +279,6 @@ def _piece(line: _Line, start: Array, width: Array) -> Array:
     # In absolute terms: residuals to either side of a kink may cancel in the difference of the two rules.
     error = np.abs(others - _ELSEWHERE @ gauss).max(axis=0)
     return np.stack([gain - width * (_WEIGHTS @ gauss), width * error, width * (_WEIGHTS @ np.abs(gauss))])
-
-
-@np.errstate(all="ignore")
-def complex_step(
-    f: Function,
-    x: Array,
-    gradient: Gradient | None = None,
-    *,
-    low: Array | float = -np.inf,
-    high: Array | float = np.inf,
-    entries: int = 8,
-) -> Witnessed:
-    """Im f(x + ih)/h at some entries, spread evenly, behind a guard: f must go on in complex numbers, and be right.
-
-    f(x + 0i) must be complex with its real part unchanged, and every slope must lie within the bar of the numeric one:
-    else the witness is dismissed (None), and the detail says why. It agrees where the claim lies within that bar too.
-    """
-    x = np.asarray(x, dtype=np.float64)
-    with warnings.catch_warnings():
-        # An imaginary part that is thrown away is what the guard looks for.
-        warnings.simplefilter("ignore", np.exceptions.ComplexWarning)
-        found, calls, why = _complex_slopes(f, x, entries)
-    if found is None:
-        return Witnessed("complex step", None, calls, why)
-    at, stepped = found
-
-    def moved(t: Array) -> Array:
-        return np.array([_total(f, _with(x, place, value)) for place, value in zip(at, t, strict=True)])
-
-    lows, highs = (np.broadcast_to(bound, x.shape)[tuple(np.array(at).T)] for bound in (low, high))
-    s = slopes(moved, x[tuple(np.array(at).T)], low=lows, high=highs)
-    calls += s.evaluations * len(at)
-    known = np.isfinite(s.bar)
-    if not known.any() or not (np.abs(stepped - s.value) <= s.bar)[known].all():
-        return Witnessed("complex step", None, calls, "does not lie within the bars of the numeric slopes")
-    claim = stepped if gradient is None else np.asarray(gradient(x), dtype=np.float64)[tuple(np.array(at).T)]
-    said = np.where(known, np.where(np.abs(claim - stepped) <= s.bar, 1, -1), 0).astype(np.int8)
-    return witnessed("complex step", said, calls, f"{int(known.sum())} entries by an imaginary step")
-
-
-def _complex_slopes(f: Function, x: Array, entries: int) -> tuple[tuple[list[tuple[int, ...]], Array] | None, int, str]:
-    """Entries and their slopes by an imaginary step; None, and why, where f is not made for complex numbers."""
-    at = list(positions(x.shape, entries))
-    try:
-        plain, same = _total(f, x), np.asarray(f(x.astype(np.complex128))).sum()
-        if not at or not np.iscomplexobj(same):
-            return None, 2, "f does not return a complex number"
-        if not (same.imag == 0.0 and abs(same.real - plain) <= ROUNDINGS * UNIT * abs(plain)):
-            return None, 2, "f(x + 0i) is not f(x)"
-        scale = _TINY_STEP
-        made = [np.asarray(f(_with(x.astype(np.complex128), place, x[place] + 1j * scale))) for place in at]
-    except (TypeError, ValueError, ArithmeticError) as error:
-        return None, 2, f"f takes no complex numbers: {error}"
-    return (at, np.array([float(np.sum(value).imag) / scale for value in made])), 2 + len(at), ""
-
-
-def _with(x: Any, at: tuple[int, ...], value: Any) -> Any:
-    made = x.copy()
-    made[at] = value
-    return made
-
-
-def _total(f: Function, x: Array) -> float:
-    return float(np.sum(np.real(f(x))))
 
 
 def witnessed(name: str, said: IntArray, evaluations: int, detail: str) -> Witnessed:
