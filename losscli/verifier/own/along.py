@@ -58,12 +58,12 @@ class Integral:
         return path_integral(self._value, self.entries.x, gradient, v=v, noise=noise).agree
 
     def _alone(self, index: tuple[int, ...]) -> bool:
-        """Whether the claim at the point is not what is claimed beside it: an integral does not see a single point."""
+        """Whether the claim at the point is not between those beside it: an integral does not see a single point."""
         step = np.zeros(self.claim.shape)
         step[index] = _BESIDE * max(1.0, abs(float(self.entries.x[index])))
         sides = (np.clip(self.entries.x + sign * step, *self.entries.bounds) for sign in (-1.0, 1.0))
         one, two = (float(self.entries.claims(side)[index]) for side in sides)
-        return abs(float(self.claim[index]) - 0.5 * (one + two)) > abs(two - one)
+        return abs(float(self.claim[index]) - 0.5 * (one + two)) > 0.5 * abs(two - one)
 
     def _value(self, x: Array) -> float:
         # Of all rows, though they seem to be independent: the slopes rely on that already.

@@ -25,6 +25,7 @@ from losscli.verifier.witness.complex_step import complex_step
 
 LIMIT = 256  # entries of a function that mixes its rows, looked at one by one
 _COLUMNS = 64
+_STEPPED = 3  # entries that the complex step is asked about, each some forty calls of the guard
 _CALLS = 5  # of a function with the same inputs, to see whether it gives the same answer
 _ROUNDINGS = 8.0  # of a claim, in changes that it shows when its inputs change by half a unit in the last place
 _FORMATS = {24: "single", 11: "half", 8: "bfloat16"}
@@ -179,9 +180,10 @@ class Examination:
         low, high = entries.bounds
         # What it raises for complex numbers, or beside the point, says nothing of its gradient.
         with contextlib.suppress(RaisedError):
-            self.ledger.jury.hear(
-                complex_step(entries.value, entries.x, lambda _: claim, low=low, high=high, allowance=spare)
+            said = complex_step(
+                entries.value, entries.x, lambda _: claim, low=low, high=high, allowance=spare, entries=_STEPPED
             )
+            self.ledger.jury.hear(said)
 
     def _certify(self, kind: str, entries: Entries, claim: Array) -> None:
         """All entries together by random directions, and where they are wrong if no entry has told yet."""
