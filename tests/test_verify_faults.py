@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 import losscli
+from losscli.evaluate import as_source
 from losscli.plan import How
 from losscli.results import Wants
 from losscli.verifier.allowance import FORMATS
-from losscli.verifier.dumps.audit import judged
+from losscli.verifier.dumps.audit import Audit, judged
 from losscli.verifier.dumps.claim_report import content, headline
 from losscli.verifier.dumps.claims import Claims, verify
-from losscli.verifier.numeric.verdict import NONFINITE
+from losscli.verifier.dumps.unsettled import by_size, settled
+from losscli.verifier.numeric.verdict import INCONCLUSIVE, NONFINITE
 
 RNG = np.random.default_rng(11)
 MSE = losscli.get("mse").bind()
@@ -129,3 +133,44 @@ def test_methods_agree_or_disagree_with_the_claim() -> None:
     wrong = content(verify(MSE, data, Claims(value=2.0 * value, grad=2.0 * exact)))["methods"]
     assert {"exact gradient", "ridders"} <= {method["name"] for method in wrong}
     assert not any(method["agree"] for method in wrong)
+
+
+def test_entries_too_small_to_be_told_are_judged_together() -> None:
+    """Each of 2,000 classes is hidden by its bar, all of them together are half of the gradient."""
+    bfloat16 = FORMATS["bfloat16"]
+    rng = np.random.default_rng(0)
+    data = {"logits": bfloat16.rounded(3.0 * rng.normal(size=(32, 2000))), "labels": rng.integers(0, 2000, 32)}
+    exact = slopes(CE, data)
+    right = bfloat16.rounded(exact)
+    found = verify(CE, data, Claims(grad=right, precision="bfloat16"))
+    assert found.verdict == "pass"
+    column = replace(found.plan.columns["logits"], source=as_source("grad", right))
+    seen = Audit(CE, found.plan, "logits", column, bfloat16, 1.0 / 32).beside((0, 32))
+    hidden = (seen.codes == INCONCLUSIVE) & (np.abs(exact) <= seen.bar)
+    assert np.mean(hidden) > 0.5
+    for factor in (0.0, 0.5):
+        wrong = verify(CE, data, Claims(grad=np.where(hidden, factor * right, right), precision="bfloat16"))
+        assert wrong.counts["fail"] == 0
+        assert wrong.verdict == "inconclusive"
+
+
+def test_losses_too_small_to_be_told_are_judged_together() -> None:
+    bfloat16 = FORMATS["bfloat16"]
+    margin = np.random.default_rng(0).uniform(4.0, 5.0, 20_000)
+    logits = bfloat16.rounded(np.stack([margin, np.zeros(20_000)], axis=1))
+    logits[0] = (0.0, 40.0)
+    data = {"logits": logits, "labels": np.zeros(20_000, int)}
+    exact = losscli.evaluate(CE, data, reduction="none").value
+    for factor, verdict in ((1.0, "pass"), (0.0, "inconclusive")):
+        claim = np.r_[exact[0], factor * bfloat16.rounded(exact[1:])]
+        found = verify(CE, data, Claims(value=claim, precision="bfloat16"), reduction="none")
+        assert (found.verdict, found.counts["fail"]) == (verdict, 0)
+
+
+def test_what_is_a_hundredth_of_all_slopes_may_be_hidden() -> None:
+    def zeros(size: int, exact: float) -> list[int]:
+        found = by_size(np.zeros(size), np.full(size, exact), np.full(size, 1e-6), np.full(size, True))
+        return [settled(found, 1.0, 0.0, mass) for mass in (size * 1e-3, size * 1e-5)]
+
+    for size, exact in ((3, 1e-9), (10_000, 1e-6)):
+        assert zeros(size, exact) == [size, 0]

@@ -7,6 +7,7 @@ blocks' are added up to one.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,7 +17,8 @@ from losscli.loss import Bound
 from losscli.plan import Column, Plan
 from losscli.sums import Exact
 from losscli.targets import Table, arrange
-from losscli.verifier.allowance import Precision, Slopes
+from losscli.verifier.allowance import Precision, Slopes, spread
+from losscli.verifier.dumps.unsettled import Size, Unsettled, added, by_size, settled
 from losscli.verifier.heads import allowed
 from losscli.verifier.numeric.differences import BoolArray, IntArray
 from losscli.verifier.numeric.verdict import BLUNT, FAIL, INCONCLUSIVE, NONFINITE, PASS
@@ -54,14 +56,17 @@ class Suspect:
 class Tally:
     """What is known of some blocks.
 
-    ``counts`` by code; ``open`` how many entries within their bars are smaller than what the bar can tell, by the power
-    of two of the bar; ``ulps`` by eighths of a power of two; ``notice`` the least common factor's error that some entry
-    would show; ``largest`` slope and ``bar``; ``products`` the sum of claim times reference and ``squares`` that of the
-    reference's squares; ``spread`` some failures from everywhere.
+    ``counts`` by code; ``open`` the entries within their bars that are smaller than what the bar can tell, by size;
+    ``step`` what the entries of a row may be off by in common, ``mass`` the sum of the slopes' sizes; ``ulps`` by
+    eighths of a power of two; ``notice`` the least common factor's error that some entry would show; ``largest`` slope
+    and ``bar``; ``products`` the sum of claim times reference and ``squares`` that of the reference's squares;
+    ``spread`` some failures from everywhere.
     """
 
     counts: Counter[int] = field(default_factory=Counter)
-    open: Counter[int] = field(default_factory=Counter)
+    open: Mapping[Size, Unsettled] = field(default_factory=dict)
+    step: float = 0.0
+    mass: Exact = field(default_factory=Exact)
     ulps: Counter[int] = field(default_factory=Counter)
     notice: float = float("inf")
     largest: float = 0.0
@@ -75,7 +80,9 @@ class Tally:
         worst = sorted((*self.worst, *other.worst), key=lambda s: (s.code != FAIL, -s.ratio, s.index))
         return Tally(
             self.counts + other.counts,
-            self.open + other.open,
+            added(self.open, other.open),
+            max(self.step, other.step),
+            self.mass + other.mass,
             self.ulps + other.ulps,
             min(self.notice, other.notice),
             max(self.largest, other.largest),
@@ -91,6 +98,11 @@ class Tally:
     def checked(self) -> int:
         """How many entries were looked at."""
         return self.counts.total()
+
+    @property
+    def settled(self) -> int:
+        """How many entries are too small to be told one by one, but agree together."""
+        return settled(self.open, self.largest, self.step, self.mass.value)
 
     @property
     def factor(self) -> float:
@@ -193,10 +205,12 @@ class Audit:
         )
         counts[int(FAIL)] += len(stray)
         counts[int(PASS)] += seen.dropped.size - len(stray)
-        within = known & (seen.codes == INCONCLUSIVE)
+        near = both & (seen.codes != FAIL)
         return Tally(
             Counter({int(code): n for code, n in counts.items() if n}),
-            _powers(bar[within]),
+            by_size(seen.claim[near], exact[near], bar[near], seen.codes[near] == INCONCLUSIVE),
+            spread(seen.slopes) * self.precision.unit,
+            Exact().plus(float(sizes.sum())),
             self._ulps(seen.claim, exact, known),
             float((2.0 * bar[known][clear] / sizes[clear]).min(initial=np.inf)),
             float(sizes.max(initial=0.0)),

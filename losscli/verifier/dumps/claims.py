@@ -34,8 +34,6 @@ from losscli.verifier.dumps.valued import Valued, judge_value
 from losscli.verifier.mutants import MUTANTS
 from losscli.verifier.numeric.verdict import FAIL, INCONCLUSIVE, KINK_FAIL, NONFINITE, PASS, VERDICTS, Overall, overall
 
-# An entry whose whole allowance is this share of the largest slope is settled, though its own size hides behind it.
-_SMALL = 0.01
 # Whoever does not see one of these sees nothing.
 _BOLD = ("sign", "zero", "doubled", "halved")
 _WORST = 5
@@ -278,9 +276,8 @@ def _judged(audit: Audit, engine: Engine) -> Judged:
 def _counts(tally: Tally, opinion: Opinion) -> tuple[dict[str, int], int]:
     """How many entries got each verdict, once those near zero are settled; how many failures were taken back."""
     codes = Counter(tally.counts)
-    settled = sum(n for power, n in tally.open.items() if 2.0 ** (power + 1) <= _SMALL * tally.largest)
-    codes[int(INCONCLUSIVE)] -= settled
-    codes[int(PASS)] += settled
+    codes[int(INCONCLUSIVE)] -= tally.settled
+    codes[int(PASS)] += tally.settled
     said = Counter(opinion.codes.values())
     codes[int(FAIL)] -= said.total()
     codes.update(said)

@@ -18,8 +18,9 @@ from losscli.inputs import Array
 from losscli.results import Result
 from losscli.sums import Exact
 from losscli.targets import arrange
-from losscli.verifier.allowance import FORMATS, Precision, Slopes, losses_of
+from losscli.verifier.allowance import FORMATS, Precision, Slopes, losses_of, spread
 from losscli.verifier.dumps.audit import judged
+from losscli.verifier.dumps.unsettled import by_size, settled, small
 from losscli.verifier.heads import values_allowed
 from losscli.verifier.numeric.verdict import FAIL, INCONCLUSIVE, PASS, VERDICTS, Overall, overall
 
@@ -100,7 +101,7 @@ def judge_value(
         added = precision.unit * 4.0 * math.log2(max(2, result.rows)) * np.abs(exact) if exact.ndim == 0 else 0.0
         allowed = total * scale + added if each is None else each.reshape(exact.shape)
     bar = np.atleast_1d(allowed + digit + precision.unit * np.abs(exact) + precision.tiny)
-    found = _valued(np.atleast_1d(given), np.atleast_1d(exact), bar)
+    found = _valued(np.atleast_1d(given), np.atleast_1d(exact), bar, spread(slopes) * precision.unit)
     return found if found.verdict != "fail" else _confirmed(found, slopes)
 
 
@@ -128,12 +129,16 @@ def _confirmed(found: Valued, slopes: Slopes) -> Valued:
     return replace(found, verdict="inconclusive", counts=dict(counts), formula=(len(asked), False))
 
 
-def _valued(claim: Array, exact: Array, bar: Array) -> Valued:
+def _valued(claim: Array, exact: Array, bar: Array, step: float) -> Valued:
     codes = judged(claim, exact, bar)
-    small = (codes == INCONCLUSIVE) & (bar <= 0.01 * np.abs(exact[np.isfinite(exact)]).max(initial=0.0))
-    codes[small] = PASS
-    found = Counter(str(VERDICTS[code]) for code in codes.reshape(-1))
+    near = np.isfinite(exact) & np.isfinite(bar) & (codes != FAIL)
+    found = by_size(claim[near], exact[near], bar[near], codes[near] == INCONCLUSIVE)
+    sizes = np.abs(exact[np.isfinite(exact)])
+    largest = float(sizes.max(initial=0.0))
+    if settled(found, largest, step, float(sizes.sum())):
+        codes[(codes == INCONCLUSIVE) & small(np.frexp(bar)[1], largest)] = PASS
+    counts = Counter(str(VERDICTS[code]) for code in codes.reshape(-1))
     with np.errstate(all="ignore"):
         gap = np.where(codes == FAIL, np.inf, np.abs(claim - exact) / bar)
     at = np.unravel_index(int(np.argmax(np.nan_to_num(gap, nan=0.0, posinf=np.inf))), exact.shape)
-    return Valued(float(claim[at]), float(exact[at]), float(bar[at]), overall(found, codes.size), dict(found))
+    return Valued(float(claim[at]), float(exact[at]), float(bar[at]), overall(counts, codes.size), dict(counts))
