@@ -29,7 +29,7 @@ from losscli.verifier.own import along, answer, entries, examine, functions
 from losscli.verifier.own.answer import Answer
 from losscli.verifier.own.examine import Examination, Given
 from losscli.verifier.own.functions import NUMPY, Target, claimant_of
-from losscli.verifier.witness import witnesses
+from losscli.verifier.witness import complex_step, witnesses
 
 Array = np.ndarray
 INF = np.inf
@@ -316,7 +316,7 @@ def a_refused_certificate_is_a_failure() -> None:
 
 def complex_numbers_are_not_trusted() -> None:
     # NumPy's abs is not analytic: an imaginary step says |x|, and 2|x| is right.
-    said = witnesses.complex_step(lambda x: (np.abs(x) * x).sum(), POINT, lambda x: 2.0 * np.abs(x))
+    said = complex_step.complex_step(lambda x: (np.abs(x) * x).sum(), POINT, lambda x: 2.0 * np.abs(x))
     assert said.agree is None
 
 
@@ -503,7 +503,7 @@ RULES = {
         Ledger._besides, '"fail" if on_the_whole == "fail" else ', "", a_refused_certificate_is_a_failure
     ),
     "complex numbers are guarded": Rule(
-        witnesses.complex_step,
+        complex_step.complex_step,
         "not (np.abs(stepped - s.value) <= s.bar)[known].all()",
         "False",
         complex_numbers_are_not_trusted,
