@@ -708,3 +708,18 @@ def test_the_table_tells_what_was_noticed(capsys):
     assert "inputs drawn" in out
     assert run(["gradcheck", "table.py:right", "-q"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 1
+
+
+def test_the_gradient_of_the_last_call_is_no_gradient(check):
+    stale = """
+        kept = {}
+
+        def stale(prediction, target):
+            r = prediction - target
+            last = kept.get("r", r)
+            kept["r"] = r.copy()
+            return (r * r).sum(), 2 * (last if last.shape == r.shape else r)
+    """
+    code, about = check(stale, "stale")
+    assert (code, about["verdict"]) == (4, "inconclusive")
+    assert "nondeterministic gradient" in notes(about)

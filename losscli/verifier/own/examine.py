@@ -67,6 +67,7 @@ class Examination:
         for name in claimant.changed(inputs):
             self.remarks.fault(f"changes its input {name!r} in place")
         unrest = self._unrest(values)
+        _visit(claimant, inputs)
         try:
             claims = claimant.claims(inputs)
         except RaisedError as error:
@@ -192,6 +193,13 @@ class Examination:
         wanted = certificate.verdict == "fail" and not self.ledger.failures
         located = locate(lines, lines.x, claim, seed=self.seed) if wanted else None
         self.ledger.certify(kind, entries.name, claim, certificate, located, entries)
+
+
+def _visit(claimant: Claimant, inputs: Inputs) -> None:
+    """Ask about other inputs, the rows in reverse order: what a function keeps of its last call is theirs then."""
+    others = {name: np.flip(x, axis=0).copy() if np.ndim(x) else 0.5 * x for name, x in inputs.items()}
+    with contextlib.suppress(RaisedError):
+        claimant.claims(others)
 
 
 def digits(claim: Any) -> int:
