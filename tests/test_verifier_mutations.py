@@ -436,9 +436,9 @@ RULES = {
         Ledger._besides, "self.jury.unconfirmed or ", "", a_failure_that_nobody_confirms_forbids_a_pass
     ),
     "every input is settled": Rule(
-        Ledger._besides, "self.by_input.values()", "[self.counts]", an_input_that_is_never_settled_forbids_a_pass
+        Ledger._besides, "self.by_input.values()", "()", an_input_that_is_never_settled_forbids_a_pass
     ),
-    "few may stay open": Rule(verdict, "UNSETTLED", 1.0, what_stays_open_forbids_a_pass),
+    "few may stay open": Rule(verdict.overall, "unsettled * checked", "checked", what_stays_open_forbids_a_pass),
     "faults are planted": Rule(Ledger.look, "if plant:", "if False:", faults_are_planted_and_seen),
     "a fault that is missed fails": Rule(
         Ledger.check, '"fail" if missed else besides', "besides", faults_are_planted_and_seen

@@ -43,6 +43,10 @@ class Witness(Protocol):
         """The derivative at one entry; None where there is none to be had, or it cannot tell the claim from another."""
         ...
 
+    def spare(self, index: tuple[int, ...]) -> float:
+        """What rounding in the value may move its slope by, which the witness does not know of."""
+        ...
+
 
 @dataclass(frozen=True)
 class Heard:
@@ -119,8 +123,8 @@ class Jury:
         at = int(smooth[len(smooth) // 2])
         truth = witness.slope(one.index[at])
         if truth is not None:
-            bar = (one.slopes.bar + one.allowance)[at]
-            self._note(witness.name, 1, abs(truth - float(one.slopes.value[at])) <= float(bar))
+            gap = abs(truth - float(one.slopes.value[at])) - float((one.slopes.bar + one.allowance)[at])
+            self._note(witness.name, 1, gap <= 0.0 or gap <= witness.spare(one.index[at]))
 
     def _by_slope(self, witness: Witness, one: Heard) -> Ints:
         """Failures put to a witness with slopes: it takes the side of what is nearer. Those that it cannot tell of."""

@@ -24,6 +24,7 @@ from losscli.verifier.numeric.verdict import VERDICTS, Overall, Verdict, judge, 
 from losscli.verifier.objective import Column
 
 _WORST = 5
+_MOSTLY = 0.5  # the largest share of one input's entries that may stay without an answer
 _WORST_FIRST: tuple[Overall, ...] = ("fail", "inconclusive", "not_checked", "pass")
 _FAILURES = (VERDICTS.index(Verdict.FAIL), VERDICTS.index(Verdict.KINK_FAIL))
 _UNDECIDED = VERDICTS.index(Verdict.INCONCLUSIVE)
@@ -260,8 +261,9 @@ class Ledger:
     def _besides(self) -> Overall:
         """The verdict, were no planted fault missed."""
         on_the_whole = "pass" if self.certificate is None else self.certificate.verdict
-        # An input that was never settled is not settled by others.
-        parts = [overall(counts, counts.total()) for counts in self.by_input.values()] or [overall({}, 0)]
+        # An input most of whose entries are open is not settled by others.
+        parts = [overall(counts, counts.total(), _MOSTLY) for counts in self.by_input.values()]
+        parts.append(overall(self.counts, self.counts.total()))
         verdict = "fail" if on_the_whole == "fail" else min(parts, key=_WORST_FIRST.index)
         # Some entries were looked at one by one; of the others nothing is known but through all of them together.
         agreed = on_the_whole == "pass" and all(method.agree for method in self.jury.methods)

@@ -87,8 +87,8 @@ def _kinked(claim: Array, s: Slopes, allowance: Array | float) -> NDArray[np.int
     return np.where(outside, KINK_FAIL, np.where(inside & sharp, KINK_OK, INCONCLUSIVE))
 
 
-def overall(counts: Mapping[str, int], checked: int) -> Overall:
-    """Sum up: any failure fails; a pass needs less than UNSETTLED of the entries without an answer.
+def overall(counts: Mapping[str, int], checked: int, unsettled: float = UNSETTLED) -> Overall:
+    """Sum up: any failure fails; a pass needs less than a share, UNSETTLED, of the entries without an answer.
 
     Nothing can be said of the whole where the value is not a number somewhere.
     """
@@ -100,4 +100,4 @@ def overall(counts: Mapping[str, int], checked: int) -> Overall:
         return "inconclusive"
     settled = counts.get(Verdict.PASS, 0) + counts.get(Verdict.KINK_OK, 0)
     # Counted from what is settled, so that an entry that is missing from the counts is never taken for a pass.
-    return "pass" if settled > 0 and checked - settled < UNSETTLED * checked else "inconclusive"
+    return "pass" if settled > 0 and checked - settled < unsettled * checked else "inconclusive"

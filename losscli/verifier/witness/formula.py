@@ -12,12 +12,14 @@ from losscli.verifier.allowance import FORMATS, Slopes, losses_of
 from losscli.verifier.heads import values_allowed
 from losscli.verifier.objective import Objective
 from losscli.verifier.oracle import Oracle
+from losscli.verifier.witness.field import Field
 
 
 @dataclass(frozen=True)
 class Formula:
     """The printed formula as a witness of one claim."""
 
+    objective: Objective
     oracle: Oracle
     wrt: str
     order: int = 1
@@ -33,7 +35,12 @@ class Formula:
         if pooled and objective.table.weighing.weight is not None:
             # The formula of a pooled loss knows nothing of weights within its sums.
             return None
-        return cls(Oracle(objective.bound, objective.plan, objective.table, pooled), objective.name, order)
+        oracle = Oracle(objective.bound, objective.plan, objective.table, pooled)
+        return cls(objective, oracle, objective.name, order)
+
+    def spare(self, index: tuple[int, ...]) -> float:
+        """What the rounding of intermediate numbers, such as scores of a linear head, moves a slope by."""
+        return float(np.nan_to_num(Field(self.objective).allowance[index])) if self.order == 1 else 0.0
 
     def slope(self, index: tuple[int, ...], other: float | None = None) -> float | None:
         """The derivative of the formula at one entry; None where there is none to be had.
