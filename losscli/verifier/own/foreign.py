@@ -79,7 +79,7 @@ def _jax() -> Framework:
     import jax
     import jax.numpy as jnp
 
-    jax.config.update("jax_enable_x64", True)  # type: ignore[no-untyped-call]
+    jax.config.update("jax_enable_x64", True)
 
     def slopes(call: Function, inputs: Inputs, names: Sequence[str]) -> Claims:
         rest = {name: jnp.asarray(array) for name, array in inputs.items() if name not in names}
