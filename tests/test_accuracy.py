@@ -15,8 +15,9 @@ from losscli.evaluate import evaluate
 from losscli.families.pairs import Pair
 from losscli.inputs import Array, Fold, Partials, Signature, Target
 from losscli.loss import Batch, Loss, Pooled, Rows, get
+from losscli.plan import How
 from losscli.results import Wants
-from losscli.verifier.points import cases
+from losscli.verifier.points import Case, cases, draw
 
 scales = pytest.mark.parametrize("scale", SCALES, ids="scale {:g}".format)
 
@@ -99,12 +100,30 @@ class Beside:
         return near.units(enough=BOUND) <= BOUND
 
 
+def degenerate(loss: Loss, link: str, rng: np.random.Generator) -> list[Case]:
+    """Inputs that coincide, and inputs of zero: where distances, norms and ties have no slope."""
+    reads = loss.reads
+    data = draw(reads, rng, link)
+    domains = {name: reads.domain(name, link) for name in reads.differentiable}
+    free = [name for name, domain in domains.items() if np.isinf(domain.low) and not domain.sums]
+    if not free or loss.kinks is None or loss.kinks.jump:
+        return []
+    first = data[free[0]]
+    # Samples of different sizes share points too.
+    alike = [name for name in free if data[name].shape[1:] == first.shape[1:]]
+    made = [{**data, **{name: np.resize(first, data[name].shape) for name in alike}}]
+    # Boxes of one and the same point have no edge that could be moved on its own.
+    if all(domains[name].breaks is None for name in free):
+        made.append({**data, **{name: np.zeros_like(data[name]) for name in free}})
+    return [Case("kinks", one, How(link=link)) for one in made]
+
+
 def beside(loss: Loss, seed: int) -> Iterator[Beside]:
     """Entries on and beside the declared kinks, and where parameters change a loss's form."""
     bound, reads = loss.bind(**parameters(loss, seed)), loss.reads
     rng = np.random.default_rng(seed)
     for link in reads.links:
-        for case in cases(bound, link, seed, kinds=["kinks"]):
+        for case in [*degenerate(loss, link, rng), *cases(bound, link, seed, kinds=["kinks"])]:
             for name in reads.differentiable:
                 result = evaluate(bound, case.data, how=case.how, reduction="none", wants=Wants(grad=name))
                 slopes = result.gradient

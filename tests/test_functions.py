@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from losscli.cli import run
+from losscli.loss import catalogue
 from losscli.verifier.ledger import Ledger
 from losscli.verifier.numeric.probes import probe
 from losscli.verifier.objective import Column
@@ -72,6 +73,8 @@ BOOST = """
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
+    # What a test enters into the catalogue is gone after it.
+    monkeypatch.setattr("losscli.loss._CATALOGUE", dict(catalogue()))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
 

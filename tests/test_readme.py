@@ -37,8 +37,9 @@ tool = load()
 
 @pytest.fixture(scope="module")
 def place() -> Iterator[tuple[Path, Mapping[str, str]]]:
-    with tool.workplace() as made:
-        yield made
+    with tool.workplace() as (folder, environment):
+        tool.put_files(TEXT, folder)
+        yield folder, environment
 
 
 @pytest.mark.parametrize("block", CONSOLE, ids=lambda block: block.splitlines()[0][2:])

@@ -121,11 +121,16 @@ def python(text: str, names: dict[str, Any]) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
+def put_files(text: str, folder: Path) -> None:
+    """The files that stand on a page, put into a folder."""
+    for name, code in _FILE.findall(text):
+        (folder / name).write_text(code, encoding="utf-8")
+
+
 def renewed(text: str) -> str:
     """A page's text with the output of its examples made again."""
     with workplace() as (folder, environment):
-        for name, code in _FILE.findall(text):
-            (folder / name).write_text(code, encoding="utf-8")
+        put_files(text, folder)
         text = _CONSOLE.sub(lambda found: console(found[0], folder, environment), text)
         names: dict[str, Any] = {}
         with contextlib.chdir(folder):
