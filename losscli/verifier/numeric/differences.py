@@ -275,6 +275,9 @@ def _refined(p: _Problem, found: _Found, reach: Array) -> _Found:
 
     Around 745 a softmax is flat in all directions but for the last step or two: its table has converged long before.
     """
+    if p.unit > UNIT:
+        # The digits of single precision end before steps as small as these.
+        return found
     large, small = (_quotient(p, p.near * 2.0**-level, reach) for level in _FINER)
     # What truncation is left at the smaller step is a third of what halving it has changed.
     left = small[1] + np.abs(small[0] - large[0])
