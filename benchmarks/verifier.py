@@ -22,6 +22,7 @@ from benchmarks.checkers import Array, Checker, Problem, checkers, quiet
 from losscli.errors import LosscliError
 from losscli.evaluate import plan_of
 from losscli.loss import Loss, catalogue
+from losscli.verifier.diagnosis.scene import SLOW
 from losscli.verifier.holding import claimed
 from losscli.verifier.numeric.kinks import declared_reach
 from losscli.verifier.numeric.verdict import RESOLUTION
@@ -30,7 +31,6 @@ from losscli.verifier.oracle import Oracle
 from losscli.verifier.points import cases
 
 KINDS = ("random", "saturation", "parameters")
-SLOW = ("sinkhorn", "mmd", "energy", "ctc")
 FAULTS = {"1e-6": 1.0 + 1e-6, "1e-4": 1.0 + 1e-4, "1e-2": 1.01, "sign": -1.0}
 RIGHT = {"right": 1.0}
 # What is wanted of the first checker: the largest shares, in hundredths, that it may miss of slopes above RESOLUTION.

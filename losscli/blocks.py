@@ -193,7 +193,7 @@ class Work:
             made = Rows(np.empty(0), partial(kernel.grad, *self.totals), hess)
             slopes = self._with_slopes(slopes, span, weighing, fold, made)
         weight = weighing.weight
-        terms = kernel.terms if weight is None else tuple(term * weight for term in kernel.terms)
+        terms = kernel.weighed(weight)
         totals = tuple(Exact().plus(float(term.sum())) for term in terms)
         return replace(slopes, total=totals, rows=weighing.rows, kept=weighing.kept)
 

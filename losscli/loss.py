@@ -45,6 +45,14 @@ class Pooled:
     grad: Callable[..., Slope]
     hess: Callable[..., Slope] | None = None
 
+    def weighed(self, weight: Array | None) -> tuple[Array, ...]:
+        """The terms times the weight of each row."""
+        return self.terms if weight is None else tuple(term * weight for term in self.terms)
+
+    def totals(self, weight: Array | None) -> tuple[Any, ...]:
+        """The totals of the weighed terms."""
+        return tuple(term.sum() for term in self.weighed(weight))
+
 
 @dataclass(frozen=True)
 class Batch:

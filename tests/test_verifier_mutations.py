@@ -415,10 +415,10 @@ RULES = {
         jury.Jury.try_failures, "if not self.confirmed:", "if False:", a_failure_that_nobody_confirms_is_none
     ),
     "a Taylor test that moves nothing is silent": Rule(
-        witnesses.taylor, "said[line.reach == 0.0] = 0", "pass", witnesses_that_see_nothing_are_silent
+        witnesses.taylor, "line.settled(said, middle)", "said", witnesses_that_see_nothing_are_silent
     ),
     "an integral over nothing is silent": Rule(
-        witnesses.path_integral, "said[line.reach == 0.0] = 0", "pass", witnesses_that_see_nothing_are_silent
+        witnesses.path_integral, "line.settled(said, values[0])", "said", witnesses_that_see_nothing_are_silent
     ),
     "a witness that disagrees forbids a pass": Rule(
         Ledger._besides,

@@ -196,6 +196,20 @@ def rerun(verb: str, words: Sequence[str]) -> str:
     return f"losscli {verb} {shlex.join(kept)}"
 
 
+def verdict_text(verb: str, headline: str, about: Mapping[str, Any], options: Mapping[str, Any]) -> str:
+    """The answer of a verifier's verb: JSON, its headline alone, or tables."""
+    if as_json(options):
+        from losscli.documents import document
+
+        return document(verb, about)
+    if options["quiet"]:
+        return headline
+    from losscli import render
+
+    tables = render.verify_tables if verb == "verify" else render.check_tables
+    return render.text_of(*tables(headline, about), color=options["color"])
+
+
 def as_json(options: Mapping[str, Any]) -> bool:
     """Whether JSON was asked for."""
     return bool(options["json"]) or options["format"] == "json"

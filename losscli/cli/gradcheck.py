@@ -10,7 +10,6 @@ import typer
 
 from losscli.cli import own
 from losscli.cli.common import (
-    as_json,
     aside_of,
     distinct_files,
     group_of,
@@ -21,6 +20,7 @@ from losscli.cli.common import (
     read_inputs,
     rerun,
     source_of,
+    verdict_text,
     write_judged,
 )
 from losscli.cli.exits import code_of
@@ -28,7 +28,6 @@ from losscli.cli.options import Option, Usage, argument, choice, command, page, 
 from losscli.loss import Loss
 from losscli.verifier.gradcheck import gradcheck
 from losscli.verifier.junit import junit
-from losscli.verifier.ledger import Check
 from losscli.verifier.points import KINDS
 from losscli.verifier.report import content, headline
 
@@ -90,20 +89,8 @@ def _gradcheck(
         command=rerun("gradcheck", words),
     )
     write_judged(
-        _text(check, options),
+        verdict_text("gradcheck", headline(check), content(check), options),
         lambda: junit("gradcheck", headline(check), content(check), strict=options["strict"]),
         options,
     )
     raise typer.Exit(code_of(check.verdict, strict=options["strict"]))
-
-
-def _text(check: Check, options: Mapping[str, Any]) -> str:
-    if as_json(options):
-        from losscli.documents import document
-
-        return document("gradcheck", content(check))
-    if options["quiet"]:
-        return headline(check)
-    from losscli import render
-
-    return render.text_of(*render.check_tables(headline(check), content(check)), color=options["color"])

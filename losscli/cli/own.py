@@ -11,7 +11,15 @@ from typing import Any
 import numpy as np
 import typer
 
-from losscli.cli.common import as_json, distinct_files, output_options, outputs_of, rerun, value_of, write_judged
+from losscli.cli.common import (
+    distinct_files,
+    output_options,
+    outputs_of,
+    rerun,
+    value_of,
+    verdict_text,
+    write_judged,
+)
 from losscli.cli.exits import code_of
 from losscli.cli.options import Option, Usage, argument, of_parameter, page, signed
 from losscli.errors import UsageError
@@ -19,7 +27,7 @@ from losscli.files import gather, keys_of
 from losscli.loss import Loss, entered, get
 from losscli.verifier.junit import junit
 from losscli.verifier.own import check as own
-from losscli.verifier.own.answer import Answer, content, headline
+from losscli.verifier.own.answer import content, headline
 from losscli.verifier.own.drawn import labelled
 from losscli.verifier.own.examine import LIMIT
 from losscli.verifier.own.foreign import Program
@@ -118,7 +126,7 @@ def _check(
             data = _read(given["data"] or [], inputs or required, optional, given["dtype"] or "")
             answer = own.check_target(target, data, asked)
     write_judged(
-        _text(answer, given),
+        verdict_text("gradcheck", headline(answer), content(answer), given),
         lambda: junit("gradcheck", headline(answer), content(answer), strict=given["strict"]),
         given,
     )
@@ -154,18 +162,6 @@ def _read(
     return labelled(
         {name: array.astype(np.float64) if array.dtype.kind == "f" else array for name, array in arrays.items()}
     )
-
-
-def _text(answer: Answer, options: Mapping[str, Any]) -> str:
-    if as_json(options):
-        from losscli.documents import document
-
-        return document("gradcheck", content(answer))
-    if options["quiet"]:
-        return headline(answer)
-    from losscli import render
-
-    return render.text_of(*render.check_tables(headline(answer), content(answer)), color=options["color"])
 
 
 def target_of(words: Sequence[str]) -> Target | None:

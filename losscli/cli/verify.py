@@ -10,7 +10,6 @@ from typing import Any, get_args
 import typer
 
 from losscli.cli.common import (
-    as_json,
     aside_of,
     distinct_files,
     group_of,
@@ -21,6 +20,7 @@ from losscli.cli.common import (
     read_inputs,
     rerun,
     source_of,
+    verdict_text,
     write_judged,
 )
 from losscli.cli.exits import code_of
@@ -33,7 +33,7 @@ from losscli.loss import Loss
 from losscli.results import Reduction
 from losscli.verifier.allowance import FORMATS
 from losscli.verifier.dumps.claim_report import content, headline
-from losscli.verifier.dumps.claims import Claims, Verified, verify
+from losscli.verifier.dumps.claims import Claims, verify
 from losscli.verifier.junit import junit
 
 _CLAIMS = ("value", "grad", "hess")
@@ -106,7 +106,7 @@ def _verify(
         command=rerun("verify", words),
     )
     write_judged(
-        _text(verified, options),
+        verdict_text("verify", headline(verified), content(verified), options),
         lambda: junit("verify", headline(verified), content(verified), strict=options["strict"]),
         options,
     )
@@ -123,15 +123,3 @@ def _value(given: str | None, dtype: str) -> tuple[float | Source | None, float 
         return open_source(given, dtype=dtype), None
     exponent = number.as_tuple().exponent
     return float(number), 0.5 * 10.0**exponent if isinstance(exponent, int) else 0.0
-
-
-def _text(verified: Verified, options: Mapping[str, Any]) -> str:
-    if as_json(options):
-        from losscli.documents import document
-
-        return document("verify", content(verified))
-    if options["quiet"]:
-        return headline(verified)
-    from losscli import render
-
-    return render.text_of(*render.verify_tables(headline(verified), content(verified)), color=options["color"])

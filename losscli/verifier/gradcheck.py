@@ -19,6 +19,7 @@ from losscli.results import Wants
 from losscli.verifier.diagnosis.explain import explained
 from losscli.verifier.holding import HOLDING, claimed
 from losscli.verifier.ledger import Check, Ledger
+from losscli.verifier.mutants import largest
 from losscli.verifier.numeric.probes import untried
 from losscli.verifier.objective import Objective
 from losscli.verifier.points import KINDS, Case, cases
@@ -169,9 +170,7 @@ def _look(ledger: Ledger, task: _Task, name: str, order: int = 1) -> None:
     if task.kind in HOLDING and task.plan.sample_weight is None:
         return
     domain = task.plan.signature.domain(name, task.plan.link)
-    # A planted fault in the largest entry must be seen: its column is among those looked at.
-    largest = np.unravel_index(int(np.argmax(np.abs(claim))), claim.shape)
-    columns = objective.columns(1 if task.kind in _ALIKE else _COLUMNS, tuple(int(i) for i in largest))
+    columns = objective.columns(1 if task.kind in _ALIKE else _COLUMNS, largest(claim))
     ledger.look(
         label,
         name,

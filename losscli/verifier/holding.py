@@ -13,7 +13,7 @@ from losscli.results import Reduction, Wants
 from losscli.verifier.ledger import Held
 from losscli.verifier.objective import Objective
 from losscli.verifier.witness.field import Field
-from losscli.verifier.witness.witnesses import UNIT
+from losscli.verifier.witness.witnesses import ROUNDOFF
 
 _TINY = float(np.finfo(np.float64).tiny)
 _ROUNDINGS = 4.0  # a weight's product, the reduction's factor, its product, and the one that undoes it
@@ -41,7 +41,7 @@ def claimed(objective: Objective, order: int = 1, reduction: Reduction = "sum") 
 def upstreams(objective: Objective, claim: Array) -> Iterator[Held]:
     """The gradient of every reduction is that of the sum times a factor; that of Σ u L is that of Σ L, row by row."""
     field = Field(objective)
-    allowance = 2.0 * field.allowance + _ROUNDINGS * UNIT * np.abs(claim) + _TINY
+    allowance = 2.0 * field.allowance + _ROUNDINGS * ROUNDOFF * np.abs(claim) + _TINY
     weight = 1.0 if field.pooled else _total(objective)
     yield Held(claimed(objective, reduction="none")[0], claim, allowance, "each row's own")
     if weight > 0.0:
@@ -74,7 +74,8 @@ def containment(objective: Objective, _: Array) -> Iterator[Held]:
     spoiled[row] = np.nan
     others = np.delete(objective.gradient(spoiled), row, axis=0)
     expected = np.delete(objective.gradient(objective.x), row, axis=0)
-    allowance = np.delete(2.0 * Field(objective).allowance, row, axis=0) + _ROUNDINGS * UNIT * np.abs(expected) + _TINY
+    allowance = np.delete(2.0 * Field(objective).allowance, row, axis=0)
+    allowance = allowance + _ROUNDINGS * ROUNDOFF * np.abs(expected) + _TINY
     yield Held(others, expected, allowance, "a row of NaN beside it")
 
 

@@ -9,10 +9,14 @@ import numpy as np
 from losscli.inputs import Array
 
 
+def largest(claim: Array) -> tuple[int, ...]:
+    """Where the largest entry stands, the one that some faults are planted in: it must be looked at."""
+    return tuple(int(i) for i in np.unravel_index(int(np.argmax(np.abs(claim))), claim.shape))
+
+
 def _one(claim: Array, value: Callable[[float], float]) -> Array:
     """The claim with its largest entry changed."""
-    made = claim.copy()
-    at = np.unravel_index(int(np.argmax(np.abs(claim))), claim.shape)
+    made, at = claim.copy(), largest(claim)
     made[at] = value(float(made[at]))
     return made
 

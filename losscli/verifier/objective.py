@@ -116,11 +116,7 @@ class Objective:
         with np.errstate(all="ignore"):
             fold, weight = self.fold(x), self.table.weighing.weight
             kernel = self.bound(*fold.variables, held=self.held)
-            totals = (
-                [term.sum() if weight is None else (term * weight).sum() for term in kernel.terms]
-                if isinstance(kernel, Pooled)
-                else ()
-            )
+            totals = kernel.totals(weight) if isinstance(kernel, Pooled) else ()
             return np.asarray(fold.gradient(Scaled(kernel.grad(*totals), weight, 1.0), self.name), dtype=np.float64)
 
     def curved(self, column: Column) -> Column:
@@ -258,13 +254,12 @@ class Objective:
         """Every entry on its own: the totals without it, and its own terms."""
         kernel = self._kernel()
         weight = self.table.weighing.weight
-        rest = [stable.others((term if weight is None else term * weight)[None])[0] for term in kernel.terms]
+        rest = [stable.others(term[None])[0] for term in kernel.weighed(weight)]
 
         def f(t: Array) -> Array:
             with np.errstate(all="ignore"):
                 moved = self.bound(*self.fold(t).variables)
                 assert isinstance(moved, Pooled)
-                terms = (term if weight is None else term * weight for term in moved.terms)
-                return np.asarray(moved.value(*(a + b for a, b in zip(rest, terms, strict=True))))
+                return np.asarray(moved.value(*(a + b for a, b in zip(rest, moved.weighed(weight), strict=True))))
 
         return Column((slice(None),), self.x, f, None)

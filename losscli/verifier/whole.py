@@ -79,7 +79,7 @@ class _Whole:
         weight = self.objective.table.weighing.weight
         kernel = self.objective.bound(*self.objective.fold(x).variables)
         assert isinstance(kernel, Pooled)
-        return kernel.value(*((term if weight is None else term * weight).sum() for term in kernel.terms))
+        return kernel.value(*kernel.totals(weight))
 
     def _held(self, lines: Lines, seed: int) -> BoolArray | None:
         """The rows near a kink, told by directions that no probe uses: who is left out says nothing of probes."""

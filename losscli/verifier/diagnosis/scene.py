@@ -19,6 +19,8 @@ from losscli.results import Reduction
 from losscli.targets import Table, arrange
 from losscli.verifier.allowance import Slopes
 
+# Losses that take their time, and would take it for every question.
+SLOW = ("energy", "mmd", "sinkhorn", "ctc")
 # What other data, or another loss, may be refused for: then it explains nothing.
 _REFUSED = (
     LosscliError,
@@ -100,9 +102,7 @@ class Scene:
         kernel = bound(*slopes.fold.variables)
         if not isinstance(kernel, Pooled):
             return slopes
-        weight = table.weighing.weight
-        totals = tuple(float((term if weight is None else term * weight).sum()) for term in kernel.terms)
-        return replace(slopes, scale=1.0, totals=totals)
+        return replace(slopes, scale=1.0, totals=kernel.totals(table.weighing.weight))
 
     @cached_property
     def slopes(self) -> Slopes:

@@ -20,18 +20,19 @@ from losscli.loss import Bound
 from losscli.plan import How
 from losscli.verifier import points
 from losscli.verifier.diagnosis.explain import explained
+from losscli.verifier.mutants import largest
 from losscli.verifier.objective import Objective
 from losscli.verifier.own.answer import Answer
 from losscli.verifier.own.drawn import SCORES, TRUTHS, drawings
 from losscli.verifier.own.entries import Entries
 from losscli.verifier.own.examine import Examination, Given, allowance, digits
 from losscli.verifier.own.functions import NUMPY, Call, Claimant, Inputs, RaisedError, Target, Values
+from losscli.verifier.points.material import SCALES
 from losscli.verifier.witness.formula import Formula
 
 _DATASETS = {"dataset", "data", "dtrain", "train_data", "train_set", "dmatrix", "train_dataset"}
 _PREDICTIONS = SCORES | {"predt", "pred", "raw", "raw_score", "margin", "score", "approxes", "f"}
 _LABELS = TRUTHS | {"label", "labels"}
-_SCALES = (1.0, 0.03, 8.0)
 _ORDERS = ("gradient", "Hessian")
 
 
@@ -170,7 +171,7 @@ def _drawn(bound: Bound, scores: str, truth: str, seed: int) -> Iterator[tuple[s
     """Data as the loss reads them; truths of 0 and 1 alone, as boosting knows them."""
     reads = bound.loss.reads
     rng = np.random.default_rng(seed)
-    for scale in _SCALES:
+    for scale in SCALES:
         made = points.draw(reads, rng, scale=scale)
         if "labels" in reads.options:
             made[truth] = np.asarray((made[truth] > 0).astype(np.float64))
@@ -201,8 +202,7 @@ def _look(
     spare = allowance(entries, claim, digits(claims[booster.scores]))
     domain = objective.plan.signature.domain(objective.name, objective.plan.link)
     shape = objective.x.shape
-    largest = np.unravel_index(int(np.argmax(np.abs(claim.reshape(shape)))), shape)
-    columns = objective.columns(64, tuple(int(i) for i in largest))
+    columns = objective.columns(64, largest(claim.reshape(shape)))
     examination.ledger.look(
         named,
         booster.scores,
@@ -264,7 +264,7 @@ def _tried(booster: Booster, gradient: Claimant, seed: int) -> list[Given]:
             why = str(error)
             continue
         if finite:
-            return [Given("random", drawing.draw(seed + at, scale)) for at, scale in enumerate(_SCALES)]
+            return [Given("random", drawing.draw(seed + at, scale)) for at, scale in enumerate(SCALES)]
     raise UsageError("function-data", f"no inputs can be drawn that {booster.target.label} accepts: {why}")
 
 

@@ -16,8 +16,8 @@ from losscli.verifier.own.drawn import Drawing, drawings
 from losscli.verifier.own.examine import LIMIT, Examination, Given
 from losscli.verifier.own.foreign import Program, frameworks_of
 from losscli.verifier.own.functions import Claimant, Inputs, RaisedError, Target, claimant_of
+from losscli.verifier.points.material import SCALES
 
-_SCALES = (1.0, 0.03, 8.0)
 Make = Callable[[Inputs], Claimant]
 
 
@@ -93,7 +93,7 @@ def _check(
     if data is None:
         claimant, drawing = _drawn(label, make, parameters, asked)
         examination.remarks.note(f"inputs drawn: {drawing.said}")
-        for at, scale in enumerate(_SCALES):
+        for at, scale in enumerate(SCALES):
             examination.look(claimant, Given("random", drawing.draw(asked.seed + at, scale), drawing.bounds), asked.wrt)
     else:
         try:

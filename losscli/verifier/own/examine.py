@@ -13,6 +13,7 @@ from losscli.errors import UsageError, did_you_mean
 from losscli.inputs import Array
 from losscli.verifier.diagnosis.explain import explained, explained_as
 from losscli.verifier.ledger import Ledger
+from losscli.verifier.mutants import largest
 from losscli.verifier.numeric.lines import Lines
 from losscli.verifier.numeric.locate import locate
 from losscli.verifier.numeric.probes import probe
@@ -144,8 +145,7 @@ class Examination:
     def _entries(self, kind: str, entries: Entries, claim: Array, bits: int) -> None:
         """The entries of one input: slopes, verdicts, a witness, planted faults; ``bits`` are those of the claim."""
         limit = _COLUMNS if entries.separable else self.limit
-        largest = np.unravel_index(int(np.argmax(np.abs(claim))), claim.shape)
-        columns = entries.columns(limit, self.seed, tuple(int(i) for i in largest))
+        columns = entries.columns(limit, self.seed, largest(claim))
         looked = entries.count(limit)
         if looked < claim.size:
             self.remarks.note(f"{entries.name}: {looked} of {claim.size} entries looked at")

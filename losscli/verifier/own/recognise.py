@@ -13,10 +13,9 @@ from losscli.evaluate import evaluate, plan_of
 from losscli.loss import Bound, Loss, catalogue
 from losscli.plan import How, Plan
 from losscli.results import Reduction
+from losscli.verifier.diagnosis.scene import SLOW
 from losscli.verifier.own.entries import DOUBLE, Entries
 
-# Losses that take their time.
-_SLOW = ("energy", "mmd", "sinkhorn", "ctc")
 # Random numbers agree in so many digits by accident as good as never; functions of fewer digits agree in fewer.
 _SAME, _NEARLY = 1e-9, 1e-4
 
@@ -53,7 +52,7 @@ def recognised(entries: Entries, defaults: Mapping[str, Any]) -> Known | None:
 def _found(entries: Entries, defaults: Mapping[str, Any]) -> Iterator[Known]:
     inputs = entries.inputs
     for loss in catalogue().values():
-        if len(loss.reads.required) != len(inputs) or loss.reads.layout == "groups" or loss.name in _SLOW:
+        if len(loss.reads.required) != len(inputs) or loss.reads.layout == "groups" or loss.name in SLOW:
             continue
         for turned in (list(inputs), list(inputs)[::-1]):
             names = dict(zip(turned, loss.reads.required, strict=True))

@@ -11,7 +11,7 @@ from losscli.inputs import Array, Domain
 from losscli.loss import Bound
 from losscli.plan import How
 from losscli.verifier.points.edges import extremes, probabilities, shapes, ties
-from losscli.verifier.points.material import CLASSES, ROWS, Case, Data, draw, is_free, sound, together
+from losscli.verifier.points.material import CLASSES, ROWS, SCALES, Case, Data, draw, is_free, sound, together
 from losscli.verifier.points.seams import kinks
 from losscli.verifier.points.settings import containment, parameters, upstreams
 
@@ -31,7 +31,7 @@ def cases(bound: Bound, link: str, seed: int, kinds: Sequence[str] = ()) -> list
 
 def _random(bound: Bound, link: str, rng: np.random.Generator) -> list[Case]:
     reads = bound.loss.reads
-    return [Case("random", draw(reads, rng, link, scale=scale), How(link=link)) for scale in (1.0, 0.03, 8.0)]
+    return [Case("random", draw(reads, rng, link, scale=scale), How(link=link)) for scale in SCALES]
 
 
 def _saturation(bound: Bound, link: str, rng: np.random.Generator) -> list[Case]:

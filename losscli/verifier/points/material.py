@@ -19,6 +19,8 @@ from losscli.targets import arrange
 Data = dict[str, np.ndarray[Any, Any]]
 
 ROWS, CLASSES = 7, 4
+# Random real numbers are of about these sizes.
+SCALES = (1.0, 0.03, 8.0)
 # How long a named axis is in the data drawn here; any other is one of classes.
 _LENGTHS = {"C": CLASSES, "D": 3, "M": 4, "T": 6, "L": 2, "1": 1}
 

@@ -13,7 +13,7 @@ import numpy as np
 from losscli.inputs import Array
 from losscli.verifier.numeric.differences import slopes
 from losscli.verifier.objective import positions
-from losscli.verifier.witness.witnesses import ROUNDINGS, UNIT, Function, Gradient, Witnessed, witnessed
+from losscli.verifier.witness.witnesses import ROUNDINGS, ROUNDOFF, Function, Gradient, Witnessed, witnessed
 
 _TINY_STEP = 2.0**-66  # imaginary: no difference is taken, so it may be as small as one likes
 
@@ -66,7 +66,7 @@ def _complex_slopes(f: Function, x: Array, entries: int) -> tuple[tuple[list[tup
         plain, same = _total(f, x), np.asarray(f(x.astype(np.complex128))).sum()
         if not at or not np.iscomplexobj(same):
             return None, 2, "f does not return a complex number"
-        if not (same.imag == 0.0 and abs(same.real - plain) <= ROUNDINGS * UNIT * abs(plain)):
+        if not (same.imag == 0.0 and abs(same.real - plain) <= ROUNDINGS * ROUNDOFF * abs(plain)):
             return None, 2, "f(x + 0i) is not f(x)"
         scale = _TINY_STEP
         made = [np.asarray(f(_with(x.astype(np.complex128), place, x[place] + 1j * scale))) for place in at]

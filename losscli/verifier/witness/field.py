@@ -12,7 +12,7 @@ from losscli.loss import Batch, Pooled, Rows, get
 from losscli.verifier.allowance import FORMATS, Slopes, spread
 from losscli.verifier.heads import allowed, values_allowed
 from losscli.verifier.objective import Objective
-from losscli.verifier.witness.witnesses import UNIT, direction
+from losscli.verifier.witness.witnesses import ROUNDOFF, direction
 
 _DOUBLE = FORMATS["float64"]
 
@@ -65,7 +65,7 @@ class Field:
             if self.pooled:
                 kernel = self.objective.bound(*self.objective.fold(x).variables, held=self.objective.held)
                 assert isinstance(kernel, Pooled)
-                return np.atleast_1d(np.asarray(kernel.value(*self._totals(kernel))))
+                return np.atleast_1d(np.asarray(kernel.value(*kernel.totals(self.objective.table.weighing.weight))))
             values = self.objective.values(x)
         return values if self._apart else values.sum(keepdims=True)
 
@@ -94,7 +94,7 @@ class Field:
 
     def rounding(self, terms: Array) -> Array:
         """The rounding of terms that are added up by unit."""
-        return self.k * UNIT * self.sum(np.abs(terms))
+        return self.k * ROUNDOFF * self.sum(np.abs(terms))
 
     def sum(self, terms: Array) -> Array:
         """Terms of the shape of x added up by unit."""
@@ -136,12 +136,8 @@ class Field:
         together = self.pooled or self.objective.shared or isinstance(self._kernel, Batch)
         return not together and self.objective.table.groups is None
 
-    def _totals(self, kernel: Pooled) -> list[float]:
-        weight = self.objective.table.weighing.weight
-        return [float((term if weight is None else term * weight).sum()) for term in kernel.terms]
-
     @cached_property
     def _slopes(self) -> Slopes:
         o = self.objective
-        totals = tuple(self._totals(self._kernel)) if isinstance(self._kernel, Pooled) else ()
+        totals = self._kernel.totals(o.table.weighing.weight) if isinstance(self._kernel, Pooled) else ()
         return Slopes(o.bound, o.plan, o.table, o.name, 1.0, totals)

@@ -20,7 +20,7 @@ from losscli.plan import Plan
 from losscli.verifier.numeric.verdict import RESOLUTION
 from losscli.verifier.objective import Objective
 from losscli.verifier.witness.field import Field
-from losscli.verifier.witness.witnesses import UNIT, Witnessed, witnessed
+from losscli.verifier.witness.witnesses import ROUNDOFF, Witnessed, witnessed
 
 Params = Mapping[str, Any]
 
@@ -135,7 +135,7 @@ def _homogeneous(field: Field) -> Iterator[Identity]:
     def gap(g: Array) -> tuple[Array, Array]:
         terms, value = field.x * g, degree * field.value
         allowance = field.sum(np.abs(field.x) * field.allowance) + abs(degree) * field.blur
-        return np.abs(field.sum(terms) - value), allowance + field.rounding(terms) + field.k * UNIT * np.abs(value)
+        return np.abs(field.sum(terms) - value), allowance + field.rounding(terms) + field.k * ROUNDOFF * np.abs(value)
 
     why = f"the loss is homogeneous of degree {degree} in {field.name}"
     yield Identity(f"x·g = {degree}·f" if degree else "x·g = 0", why, gap)

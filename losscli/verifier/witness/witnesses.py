@@ -24,7 +24,7 @@ from losscli.verifier.numeric.verdict import BLUNT, RESOLUTION
 Function = Callable[[Array], Any]
 Gradient = Callable[[Array], Array]
 
-UNIT = 2.0**-53
+ROUNDOFF = 2.0**-53
 ROUNDINGS = 8.0  # of a value, of the terms that it is made of, and of the noise that it shows
 SAFETY = 2.0  # bar / error estimate, as in the table of differences
 
@@ -104,8 +104,14 @@ class _Line:
         An input counts even where its slope is zero: a saturated function hides the rounding of what it saturates from.
         """
         terms = (1.0 + np.abs(self.claim)) * np.minimum(np.abs(self.x), 2.0 * np.abs(self.v))
-        size = UNIT * (np.abs(value) + self.sum(np.where(self.v == 0.0, 0.0, terms)))
+        size = ROUNDOFF * (np.abs(value) + self.sum(np.where(self.v == 0.0, 0.0, terms)))
         return np.asarray(ROUNDINGS * np.fmax(size, noise))
+
+    def settled(self, said: IntArray, value: Array) -> IntArray:
+        """What is said, but for units that do not move or have no number for a value, and for claims that are none."""
+        finite = np.isfinite(value)
+        made = np.where(self.reach == 0.0, 0, said)
+        return np.where(finite, np.where(np.isfinite(self.along), made, -1), 0).astype(np.int8)
 
     def _look(self, x: Array) -> Array:
         self.evaluations += 1
@@ -151,10 +157,7 @@ def taylor(
     rounding = line.rounding(middle, np.maximum(np.nan_to_num(spread(window)), noise))
     odd, even, blur = (np.array(part) for part in zip(*(_remainders(line, h, middle) for h in _STEPS), strict=True))
     said = _rates(odd, even, blur + rounding, np.maximum(BLUNT * np.abs(line.along), RESOLUTION * line.reach))
-    said[line.reach == 0.0] = 0
-    said[np.isfinite(middle) & ~np.isfinite(line.along)] = -1
-    said[~np.isfinite(middle)] = 0
-    return witnessed("taylor", said, line.evaluations, "slope of the odd remainder")
+    return witnessed("taylor", line.settled(said, middle), line.evaluations, "slope of the odd remainder")
 
 
 def _remainders(line: _Line, h: float, middle: Array) -> tuple[Array, Array, Array]:
@@ -163,7 +166,7 @@ def _remainders(line: _Line, h: float, middle: Array) -> tuple[Array, Array, Arr
     above, below = map(line.value, ends)
     # Half the way from end to end as it is in floating point, not as it was meant.
     terms = _times(line.claim, 0.5 * (ends[0] - ends[1]))
-    blur = ROUNDINGS * UNIT * (np.maximum(np.abs(above), np.abs(below)) + line.sum(np.abs(terms)))
+    blur = ROUNDINGS * ROUNDOFF * (np.maximum(np.abs(above), np.abs(below)) + line.sum(np.abs(terms)))
     return 0.5 * (above - below) - line.sum(terms), 0.5 * (above + below) - middle, blur
 
 
@@ -228,10 +231,7 @@ def path_integral(
     spread_out = np.abs(gap).max(axis=0) < BLUNT * np.abs(gap).sum(axis=0)
     wrong = (np.abs(total) > bar) & spread_out
     said = np.where(wrong, -1, np.where((np.abs(total) <= bar) & sharp, 1, 0)).astype(np.int8)
-    said[line.reach == 0.0] = 0
-    said[np.isfinite(values[0]) & ~np.isfinite(line.along)] = -1
-    said[~np.isfinite(values[0])] = 0
-    return witnessed("path integral", said, line.evaluations, "f(b) − f(a) against ∫ g·dx")
+    return witnessed("path integral", line.settled(said, values[0]), line.evaluations, "f(b) − f(a) against ∫ g·dx")
 
 
 def _rule() -> tuple[Array, Array, Array]:
@@ -269,7 +269,7 @@ def _integral(line: _Line, rounding: Array, rounds: int) -> tuple[Array, Array, 
 
 
 def _bar(error: Array, size: Array, rounding: Array) -> Array:
-    return np.asarray(SAFETY * error.sum(axis=0) + rounding + ROUNDINGS * UNIT * size)
+    return np.asarray(SAFETY * error.sum(axis=0) + rounding + ROUNDINGS * ROUNDOFF * size)
 
 
 def _piece(line: _Line, start: Array, width: Array) -> Array:
