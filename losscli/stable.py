@@ -33,12 +33,19 @@ _SURPLUS = [(-1.0) ** k / math.factorial(k + 2) for k in reversed(range(18))]
 
 def softplus(z: Array) -> Array:
     """log(1 + e^z)."""
-    return np.log1p(np.exp(-np.abs(z))) + np.clip(z, 0.0, np.inf)
+    made = np.asarray(np.exp(z))
+    np.log1p(made, out=made)
+    # Where e^z is no float, the 1 beside it has long been none of the sum's digits.
+    return np.where(np.isposinf(made), z, made) if made.size and made.max() == np.inf else made
 
 
 def sigmoid(z: Array) -> Array:
     """1 / (1 + e^-z), with all its digits also where it is tiny."""
-    return odds(z)[0]
+    p = np.negative(z)
+    np.exp(p, out=p)
+    p += 1.0
+    np.divide(1.0, p, out=p)
+    return np.where(z < -_TAME, np.exp(z), p) if z.size and z.min() < -_TAME else p
 
 
 def odds(z: Array) -> tuple[Array, Array]:
@@ -53,6 +60,15 @@ def odds(z: Array) -> tuple[Array, Array]:
         p = np.where(z < -_TAME, small, p)
         q = np.where(z > _TAME, small, np.where(z < -_TAME, 1.0, q))
     return p, q
+
+
+def hypotenuse(r: Array, other: float) -> Array:
+    """√(r² + other²), a tenth of np.hypot's time."""
+    made = r * r
+    made += other * other
+    if made.size and not _SQUARES[0] < made.min() <= made.max() < _SQUARES[1]:
+        return np.where((made > _SQUARES[0]) & (made < _SQUARES[1]), np.sqrt(made), np.hypot(r, other))
+    return np.sqrt(made, out=made)
 
 
 def log_cosh(r: Array) -> Array:

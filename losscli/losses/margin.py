@@ -9,7 +9,7 @@ import numpy as np
 
 from losscli.families.margin import MARGIN
 from losscli.loss import Kinks, Param, Rows, loss
-from losscli.stable import Array, odds, sigmoid, softplus
+from losscli.stable import Array, hypotenuse, odds, sigmoid, softplus
 
 
 @loss(
@@ -103,8 +103,13 @@ def logistic(
 ) -> Rows:
     """Negative log-probability of the label when the score is its log-odds."""
     # Multiplied by 1/ln 2 the loss at 0 would not be exactly 1.
-    unit = math.log(2.0) if bits else 1.0
-    return Rows(softplus(-m) / unit, grad=lambda: sigmoid(-m) / -unit, hess=lambda: np.multiply(*odds(m)) / unit)
+    unit, wrong = math.log(2.0) if bits else 1.0, -m
+    value = softplus(wrong)
+    return Rows(
+        value / unit if bits else value,
+        grad=lambda: sigmoid(wrong) / -unit,
+        hess=lambda: np.multiply(*odds(m)) / unit,
+    )
 
 
 @loss(
@@ -187,7 +192,7 @@ def tangent(m: Array) -> Rows:
     """
     lean = 2.0 * np.arctan(m) - 1.0
     # Nothing here is as large as the square of a huge margin, which would be infinite.
-    scale = 1.0 / np.hypot(1.0, m)
+    scale = 1.0 / hypotenuse(m, 1.0)
     return Rows(
         lean * lean,
         grad=lambda: 4.0 * lean * scale * scale,

@@ -64,7 +64,7 @@ def huber(r: Array, *, delta: Annotated[float, Param("|r| where the parabola mee
     """
     clipped = np.clip(r, -delta, delta)
     return Rows(
-        clipped * (r - clipped / 2.0), grad=lambda: clipped, hess=lambda: (np.abs(r) < delta).astype(np.float64)
+        clipped * (r - 0.5 * clipped), grad=lambda: clipped, hess=lambda: (np.abs(r) < delta).astype(np.float64)
     )
 
 
@@ -78,9 +78,11 @@ def smooth_l1(
     r: Array, *, beta: Annotated[float, Param("|r| where the parabola meets the line", above=0)] = 1.0
 ) -> Rows:
     """Absolute error with a parabola at its tip: huber divided by its delta."""
-    slope = np.clip(r / beta, -1.0, 1.0)
+    clipped = np.clip(r, -beta, beta)
+    # Dividing by the usual 1 would be a tenth of the whole.
+    slope = clipped if beta == 1.0 else clipped / beta
     return Rows(
-        slope * (r - beta * slope / 2.0), grad=lambda: slope, hess=lambda: (np.abs(r) < beta).astype(np.float64) / beta
+        slope * (r - 0.5 * clipped), grad=lambda: slope, hess=lambda: (np.abs(r) < beta).astype(np.float64) / beta
     )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from losscli.families.regression import RESIDUAL
 from losscli.loss import Kinks, Param, Rows, loss
-from losscli.stable import Array
+from losscli.stable import Array, hypotenuse
 
 _ZHANG = "Zhang (1997), Parameter estimation techniques, doi:10.1016/S0262-8856(96)01112-2"
 # x - log1p(x) by the series of the logarithm in s = x/(2 + x), up to the x where the difference keeps its digits.
@@ -38,9 +38,13 @@ def pseudo_huber(
     r: Array, *, delta: Annotated[float, Param("how steep the tails are; |r| at which they begin", above=0)] = 1.0
 ) -> Rows:
     """Smooth huber: half the squared error near zero, delta times the absolute error far out."""
-    reach = np.hypot(delta, r)
-    flat = delta / reach
-    return Rows(r / (delta + reach) * delta * r, grad=lambda: r / reach * delta, hess=lambda: flat * flat * flat)
+    reach = hypotenuse(r, delta)
+
+    def hess() -> Array:
+        flat = delta / reach
+        return flat * flat * flat
+
+    return Rows(r / (delta + reach) * delta * r, grad=lambda: r / reach * delta, hess=hess)
 
 
 @loss(
@@ -65,7 +69,7 @@ def fair(r: Array, *, c: Annotated[float, Param("|r| where the slope is half of 
 )
 def cauchy(r: Array, *, c: Annotated[float, Param("|r| where the slope is steepest", above=0)] = 1.0) -> Rows:
     """Logarithm of one plus the squared error: outliers pull the less, the farther out they are."""
-    ratio, reach = r / c, np.hypot(c, r)
+    ratio, reach = r / c, hypotenuse(r, c)
     grown = np.log1p(ratio * ratio)
     if np.isinf(grown).any():
         grown = np.where(np.isinf(grown), 2.0 * np.log(np.abs(ratio)), grown)
@@ -85,7 +89,7 @@ def cauchy(r: Array, *, c: Annotated[float, Param("|r| where the slope is steepe
 )
 def geman_mcclure(r: Array, *, c: Annotated[float, Param("|r| at half the limit", above=0)] = 1.0) -> Rows:
     """Squared error that saturates at c²/2: far outliers cost all the same."""
-    reach = np.hypot(c, r)
+    reach = hypotenuse(r, c)
     flat, steep = c / reach, r / reach
     capped = c * steep
     return Rows(
