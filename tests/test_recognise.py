@@ -4,6 +4,7 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from losscli.cli import run
@@ -44,6 +45,53 @@ def signed(scores, labels):
     m = scores * (2 * labels - 1)
     return np.log1p(np.exp(-m)).mean(), -1 / (1 + np.exp(m)) / len(m)
 
+def smoothed(logits, labels, smoothing=0.15):
+    p, c = softmax(logits), logits.shape[1]
+    t = (1 - smoothing) * hot(p, labels) + smoothing / c
+    return -(t * np.log(p)).sum(axis=1).mean(), (p - hot(p, labels)) / len(p)
+
+def spread(logits, labels, epsilon_smoothing=0.15):
+    p, c = softmax(logits), logits.shape[1]
+    t = (1 - epsilon_smoothing) * hot(p, labels) + epsilon_smoothing / c
+    wrong = np.where(hot(p, labels) == 1, 1 - epsilon_smoothing, epsilon_smoothing / (c - 1))
+    return -(t * np.log(p)).sum(axis=1).mean(), (p - wrong) / len(p)
+
+def by_class(logits, labels, weight):
+    p, w = softmax(logits), weight[labels]
+    return -(w * np.log(p[np.arange(len(p)), labels])).sum() / w.sum(), (p - hot(p, labels)) / len(p)
+
+def by_default(logits, labels, class_weight=(1.0, 2.0, 5.0)):
+    p, w = softmax(logits), np.asarray(class_weight)[labels]
+    return -(w * np.log(p[np.arange(len(p)), labels])).mean(), (p - hot(p, labels)) / len(p)
+
+def by_row(logits, labels, sample_weight):
+    p, w = softmax(logits), sample_weight
+    grad = w[:, None] * (p - hot(p, labels))
+    return -(w * np.log(p[np.arange(len(p)), labels])).sum() / w.sum(), grad / len(p)
+
+def by_number(y_pred, y_true, weights):
+    r = y_pred - y_true
+    return (weights * r * r).mean(), {"y_pred": 2 * weights * r / weights.sum()}
+
+def ignoring(logits, labels):
+    keep = labels != -100
+    named = np.where(keep, labels, 0)
+    p = softmax(logits)
+    rows = -np.log(p[np.arange(len(p)), named]) * keep
+    return rows.sum() / keep.sum(), (p - hot(p, named)) / keep.sum()
+
+def heated(logits, labels, temperature=2.5):
+    p = softmax(logits / temperature)
+    return -np.log(p[np.arange(len(p)), labels]).mean(), (p - hot(p, labels)) / len(p)
+
+def pinball(y_pred, y_true, share=0.9):
+    r = y_true - y_pred
+    return np.maximum(share * r, (share - 1) * r).mean(), {"y_pred": np.where(r > 0, -1, 1) / r.size}
+
+def overlap(probs, target, smooth=1.0):
+    twice, total = 2 * (probs * target).sum() + smooth, probs.sum() + target.sum() + smooth
+    return 1 - twice / total, (2 * target * total - twice) / total**2
+
 def own(x, y):
     return (x**2 * y).mean(), x * y / x.size
 """
@@ -57,15 +105,29 @@ CASES = [
 ]
 
 
+WITH_OPTIONS = [
+    ("smoothed", "mean of ce (label smoothing 0.15)", "label smoothing ignored"),
+    ("spread", "mean of ce (label smoothing 0.15)", "label smoothing spread over C - 1 classes"),
+    ("by_class", "mean of ce (class weights)", "class weights ignored"),
+    ("by_default", "class weights, divided by the rows that count", "class weights ignored"),
+    ("by_row", "mean of ce (sample weights)", "a mean over N = 6, not over Σw"),
+    ("by_number", "mean of mse (sample weights, divided by the rows that count", "a mean over Σw"),
+    ("ignoring", "mean of ce (ignored label -100)", "ignored rows kept, but not in the denominator"),
+    ("heated", "mean of ce (temperature 2.5)", "the temperature not chained"),
+    ("pinball", "mean of quantile (tau = 0.9)", "the sign of the residual"),
+    ("overlap", "its value is dice (smooth = 1.0)", "the sign changed"),
+]
+
+
 @pytest.fixture
 def answer(capsys, tmp_path, monkeypatch, request):
     """The JSON of a check of one function, which fails."""
     monkeypatch.setattr(sys, "path", list(sys.path))
 
-    def answered(name):
+    def answered(name, *data):
         file = tmp_path / f"losses_{request.node.name.partition('[')[0]}.py"
         Path(file).write_text(LOSSES)
-        assert run(["gradcheck", f"{file}:{name}", "--json"]) == 1
+        assert run(["gradcheck", f"{file}:{name}", *data, "--json"]) == 1
         return json.loads(capsys.readouterr().out)
 
     return answered
@@ -75,10 +137,39 @@ def answer(capsys, tmp_path, monkeypatch, request):
 def test_a_loss_is_known_by_its_value_and_the_mistake_by_name(answer, name, loss, mistake) -> None:
     found = answer(name)
     assert any(loss in note for note in found["notes"])
-    said = [one["hypothesis"] for one in found["diagnosis"]] + [
-        word for one in found["diagnosis"] for word in one["coincides"]
-    ]
-    assert any(mistake in word for word in said)
+    assert mistake in " ".join(_said(found))
+
+
+@pytest.mark.parametrize(("name", "loss", "mistake"), WITH_OPTIONS)
+def test_options_that_inputs_and_defaults_suggest_are_tried(answer, tmp_path, name, loss, mistake) -> None:
+    found = answer(name, str(_data(tmp_path / "data.npz", name)))
+    assert loss in " ".join(found["notes"])
+    assert mistake in _said(found)[0], _said(found)
+
+
+def _said(found) -> list[str]:
+    """The mistakes that a diagnosis names, those of its first line first."""
+    return [word for one in found["diagnosis"] for word in (one["hypothesis"], *one["coincides"])]
+
+
+def _data(path, name):
+    """Inputs for the functions with options, six rows and three classes; ignored labels where they are heeded."""
+    rng = np.random.default_rng(7)
+    labels = np.array([0, 2, 1, 1, 0, 2])
+    weight = {"by_class": rng.uniform(0.5, 3.0, 3), "by_row": rng.uniform(0.5, 3.0, 6)}
+    given = {
+        "logits": rng.normal(size=(6, 3)),
+        "labels": np.where(np.arange(6) % 3 == 1, -100, labels) if name == "ignoring" else labels,
+        "weight": weight.get(name, np.ones(3)),
+        "sample_weight": weight.get(name, np.ones(6)),
+        "weights": rng.uniform(0.5, 3.0, (6, 3)),
+        "y_pred": rng.normal(size=(6, 3)),
+        "y_true": rng.normal(size=(6, 3)),
+        "probs": rng.uniform(0.1, 0.9, (6, 3)),
+        "target": rng.integers(0, 2, (6, 3)).astype(float),
+    }
+    np.savez(path, **given)
+    return path
 
 
 def test_a_function_of_its_own_is_taken_for_no_loss(answer) -> None:

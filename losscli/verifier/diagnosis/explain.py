@@ -45,7 +45,7 @@ def explained(check: Check, bound: Bound | None = None, *, foreign: bool = False
     hypotheses: Mapping[str, Callable[[], Array]] = {**generic(reference), **dict(other_losses(scene))}
     if foreign:
         hypotheses = hypotheses_of(bound, wrong.case, wrong.name, "sum", order)
-    found = diagnose(claim, reference, hypotheses, scales_of(wrong.case, "sum", bound.params), bar)
+    found = diagnose(claim, reference, hypotheses, scales_of(bound, wrong.case, "sum"), bar)
     return replace(check, diagnosis=found)
 
 
@@ -55,10 +55,12 @@ def explained_as(check: Check, known: Known) -> Check:
     assert wrong is not None
     name = known.names[wrong.name]
     hypotheses = hypotheses_of(known.bound, known.plan, name, known.reduction)
-    scales = scales_of(known.plan, known.reduction, known.bound.params)
+    params = {**known.bound.params, "temperature": known.temperature}
+    scales = scales_of(known.bound, known.plan, known.reduction, params)
     places = places_of(Scene(known.bound, known.plan, known.plan, name, known.reduction))
-    hypotheses = {**generic(wrong.reference), **hypotheses}
-    found = diagnose(wrong.claim, wrong.reference, hypotheses, scales, wrong.bar, places)
+    # What the loss knows are the slopes by the scores that the temperature has divided.
+    claim, reference, bar = (known.temperature * x for x in (wrong.claim, wrong.reference, wrong.bar))
+    found = diagnose(claim, reference, {**generic(reference), **hypotheses}, scales, bar, places)
     return replace(check, diagnosis=found)
 
 
@@ -87,7 +89,7 @@ def claim_explained(audit: Audit, tally: Tally, reduction: Reduction) -> tuple[E
         claim,
         scene.laid_out(seen.slopes.value, seen.slopes.table),
         hypotheses_of(audit.bound, plan, audit.name, reduction, audit.order, whole),
-        scales_of(whole, "sum" if audit.totals else reduction, audit.bound.params),
+        scales_of(audit.bound, whole, "sum" if audit.totals else reduction),
         scene.laid_out(seen.bar, seen.slopes.table),
         places_of(scene),
         _numbered(plan, int(np.count_nonzero(seen.codes == FAIL) + np.count_nonzero(seen.dropped)), tally),

@@ -110,10 +110,8 @@ def _options(scene: Scene) -> Found:
         changes["ignored rows kept"] = _kept
     for word, change in changes.items():
         yield word, told(scene.changed, change, apart=_WEIGHTS)
-        yield (
-            f"{word}, but not in the denominator",
-            told(scene.summed, change, apart=_WEIGHTS),
-        )
+        if scene.reduction == "mean":
+            yield f"{word}, but not in the denominator", told(scene.summed, change, apart=_WEIGHTS)
 
     if how.ignore_index is not None and how.label_smoothing:
         yield "the part of label smoothing over ignored rows, too", told(_smoothed_everywhere, scene, apart=_WEIGHTS)
@@ -265,7 +263,11 @@ def _dialects(scene: Scene) -> Found:
     loss = catalogue().get(scene.bound.loss.name)
     if loss is None or scene.behind_head:
         return
-    if scene.bound.loss.dialect is not None:
+    dialect = scene.bound.loss.dialect
+    if dialect is not None and not dialect.peer:
+        # A mean of the user's own is nobody's dialect.
+        return
+    if dialect is not None:
         yield "the exact form", told(scene.other, loss.bind(**scene.bound.params))
         return
     for peer in PEERS:
@@ -279,7 +281,10 @@ def _like(scene: Scene, loss: Loss, peer: str) -> Array:
 
 
 def _bound(scene: Scene, loss: Loss, params: Mapping[str, Any]) -> Array:
-    return scene.other(loss.bind(**params))
+    dialect = scene.bound.loss.dialect
+    # A mean of the user's own is taken of any loss.
+    own = dialect is not None and not dialect.peer
+    return scene.other((replace(loss, dialect=dialect) if own else loss).bind(**params))
 
 
 def other_losses(scene: Scene) -> Found:

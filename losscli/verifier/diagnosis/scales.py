@@ -6,22 +6,30 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from losscli.evaluate import denominator
+from losscli.loss import Bound
 from losscli.plan import Plan
 from losscli.results import Reduction
 from losscli.targets import weigh
 
 
-def scales_of(plan: Plan, reduction: Reduction, params: Mapping[str, Any] | None = None) -> Mapping[str, float]:
-    """Factors with a name that a gradient may be wrong by, of the reduced loss over all rows of a plan."""
-    made = _counts(plan, reduction)
+def scales_of(
+    bound: Bound, plan: Plan, reduction: Reduction, params: Mapping[str, Any] | None = None
+) -> Mapping[str, float]:
+    """Factors with a name that a gradient may be wrong by, of the reduced loss over all rows of a plan.
+
+    ``params`` are the numbers that play a part in it, the loss's parameters unless told otherwise.
+    """
+    made = _counts(bound, plan, reduction)
     if plan.classes > 1 or plan.own_axes(plan.signature.names[0]):
         c = plan.first.shape[-1]
         made |= {f"a mean over the classes too (C = {c})": 1.0 / c, f"times the number of classes (C = {c})": float(c)}
         if c > 1:
             made |= {f"times C/(C - 1) (C = {c})": c / (c - 1.0), f"times (C - 1)/C (C = {c})": (c - 1.0) / c}
-    for name, value in (params or {}).items():
+    for name, value in (bound.params if params is None else params).items():
         if isinstance(value, float) and value not in (0.0, 1.0, -1.0):
             word = name.replace("_", "-")
+            made |= {f"the temperature not chained ({value:g})": value} if name == "temperature" else {}
             made |= {f"times {word} ({value:g})": value, f"divided by {word} ({value:g})": 1.0 / value}
             made |= {f"times {word}² ({value:g})": value**2, f"divided by {word}² ({value:g})": value**-2}
     made |= {"twice too large": 2.0, "half of what it should be": 0.5}
@@ -47,7 +55,7 @@ def _signed(made: Mapping[str, float]) -> Mapping[str, float]:
     return both
 
 
-def _counts(plan: Plan, reduction: Reduction) -> dict[str, float]:
+def _counts(bound: Bound, plan: Plan, reduction: Reduction) -> dict[str, float]:
     """The factors between the reductions that programs confuse."""
     rows = math.prod(plan.lead) if plan.groups is None else len(plan.groups.sizes)
     if plan.groups is not None:
@@ -64,7 +72,7 @@ def _counts(plan: Plan, reduction: Reduction) -> dict[str, float]:
     if reduction != "mean":
         made = {f"mean instead of sum {word}": 1.0 / by for word, by in of.items() if by != 1.0}
         return made | {f"multiplied by {word[1:-1]}": by for word, by in of.items() if by != 1.0}
-    own = next(iter(of.values())) if plan.groups is not None else _measured(plan)[1]
+    own = denominator(bound, plan)
     if own <= 0.0:
         return {}
     mine = next((word for word, by in of.items() if by == own), "")

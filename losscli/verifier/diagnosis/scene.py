@@ -98,7 +98,7 @@ class Scene:
     def made(self, bound: Bound, plan: Plan, scale: float) -> Slopes:
         """The slopes of a loss over a plan's rows; what a pooled loss adds up is added up again."""
         table = arrange(plan, 0, plan.rows)
-        slopes = Slopes(bound, plan, table, self.name, scale, order=self.order)
+        slopes = _smoothed(Slopes(bound, plan, table, self.name, scale, order=self.order))
         kernel = bound(*slopes.fold.variables)
         if not isinstance(kernel, Pooled):
             return slopes
@@ -195,6 +195,24 @@ class Scene:
     def target(self) -> Target | None:
         """The class labels, where the loss reads any."""
         return self.slopes.table.weighing.target
+
+
+def _smoothed(slopes: Slopes) -> Slopes:
+    """The same slopes by soft targets that are smoothed already: mistakes are made with those."""
+    plan, table, names = slopes.plan, slopes.table, slopes.plan.signature.names
+    share = plan.how.label_smoothing
+    if not share or "target" not in names:
+        return slopes
+    arrays = tuple(
+        (1.0 - share) * array + share / 2.0 if name == "target" else array
+        for name, array in zip(names, table.arrays, strict=True)
+    )
+    return replace(
+        slopes,
+        plan=replace(plan, how=replace(plan.how, label_smoothing=0.0)),
+        table=replace(table, arrays=arrays),
+        scale=slopes.scale * (1.0 - share if slopes.name == "target" else 1.0),
+    )
 
 
 def softmax(z: Array, axis: int = -1) -> Array:
