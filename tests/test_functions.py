@@ -103,7 +103,11 @@ def notes(about):
 def test_a_right_gradient_passes_and_says_how_small_an_error_it_would_have_seen(check):
     code, about = check(COSH, "right")
     assert (code, about["verdict"], about["counts"]["pass"]) == (0, "pass", about["checked"])
-    assert about["checked"] == 2 * 3 * 15
+    assert {point["kind"]: point["checked"] for point in about["points"]} == {
+        "random": 2 * 3 * 15,
+        "ties": 2 * 2 * 15,
+        "single row": 2 * 3,
+    }
     assert about["selftest"] == {"planted": 12, "caught": 12}
     assert 0.0 < about["resolution"]["rel"] < 1e-9
     assert {method["name"] for method in about["methods"]} >= {"ridders", "path integral"}
@@ -695,7 +699,7 @@ def test_single_numbers_are_inputs_too(check):
 
 
 def test_options_of_the_check(check):
-    assert check(COSH, "right", "--wrt", "y", "--shape", "4")[1]["checked"] == 12
+    assert check(COSH, "right", "--wrt", "y", "--shape", "4")[1]["checked"] == (3 + 2) * 4 + 1
     assert check(COSH, "right", "--wrt", "z")[1]["code"] == "wrt-unknown"
     assert check(COSH, "right", "--shape", "4,x")[1]["code"] == "parameter-number"
     one, two = (check(COSH, "right", "--seed", seed)[1]["worst"] for seed in ("1", "2"))
@@ -726,3 +730,99 @@ def test_the_gradient_of_the_last_call_is_no_gradient(check):
     code, about = check(stale, "stale")
     assert (code, about["verdict"]) == (4, "inconclusive")
     assert "nondeterministic gradient" in notes(about)
+
+
+TIED = """
+    import numpy as np
+
+    def margin(logits, labels):
+        rows = np.arange(len(logits))
+        others = logits.copy()
+        others[rows, labels] = -np.inf
+        return rows, others, np.maximum(0.0, 1.0 + others.max(axis=1) - logits[rows, labels])
+
+    def first(logits, labels):
+        rows, others, value = margin(logits, labels)
+        gradient = np.zeros(logits.shape)
+        gradient[rows, others.argmax(axis=1)] = value > 0.0
+        gradient[rows, labels] -= value > 0.0
+        return value, gradient
+
+    def shared(logits, labels):
+        rows, others, value = margin(logits, labels)
+        tied = others == others.max(axis=1, keepdims=True)
+        gradient = tied / tied.sum(axis=1, keepdims=True) * (value > 0.0)[:, None]
+        gradient[rows, labels] -= value > 0.0
+        return value.mean(), gradient / len(rows)
+
+    def every(logits, labels):
+        rows, others, value = margin(logits, labels)
+        gradient = 1.0 * (others == others.max(axis=1, keepdims=True)) * (value > 0.0)[:, None]
+        gradient[rows, labels] -= value > 0.0
+        return value, gradient
+
+    def every_mean(logits, labels):
+        value, gradient = every(logits, labels)
+        return value.mean(), gradient / len(value)
+
+    def far(x, y):
+        return np.abs(x) - np.abs(y), (np.where(x < 0.0, -1.0, 1.0), np.where(y < 0.0, 1.0, -1.0))
+"""
+
+
+@pytest.mark.parametrize("name", ["first", "shared", "far"])
+def test_any_subgradient_passes_at_ties(check, name):
+    code, about = check(TIED, name)
+    assert (code, about["counts"]["kink_fail"], about["counts"]["inconclusive"]) == (0, 0, 0)
+    assert about["counts"]["kink_ok"] > 0
+
+
+@pytest.mark.parametrize("name", ["every", "every_mean"])
+def test_claims_within_their_own_intervals_that_are_no_subgradient_together_fail(check, name):
+    code, about = check(TIED, name)
+    assert code == 1
+    assert {entry["kind"] for entry in about["worst"] if entry["verdict"] == "fail"} == {"ties"}
+    assert "claims of tied entries of logits are no subgradient together" in about["notes"]
+
+
+MASKED = """
+    import numpy as np
+
+    def value(logits, labels, dropped):
+        logits = logits - logits.max(axis=1, keepdims=True)
+        p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+        keep = labels != -100
+        hot = np.eye(logits.shape[1])[np.where(keep, labels, 0)]
+        rows = np.where(keep, -np.log((p * hot).sum(axis=1)), 0.0)
+        return rows.sum() / keep.sum(), (p - hot) * (keep[:, None] if dropped else 1.0) / keep.sum()
+
+    def right(logits, labels):
+        return value(logits, labels, True)
+
+    def kept(logits, labels):
+        return value(logits, labels, False)
+
+    def fixed(logits, labels):
+        v, g = value(logits, labels, True)
+        return v, g * (labels != -100).sum() / 5
+"""
+
+
+def test_ignored_labels_are_drawn_and_a_gradient_that_keeps_their_rows_fails(check):
+    code, about = check(MASKED, "right")
+    assert (code, about["verdict"]) == (0, "pass")
+    assert "ignored labels" in {point["kind"] for point in about["points"]}
+    code, about = check(MASKED, "kept")
+    assert (code, {e["kind"] for e in about["worst"] if e["verdict"] == "fail"}) == (1, {"ignored labels"})
+
+
+def test_a_batch_size_that_is_written_down_fails_at_a_single_row(check):
+    code, about = check(MASKED, "fixed")
+    failed = {point["kind"] for point in about["points"] if point["verdict"] == "fail"}
+    assert (code, failed) == (1, {"single row", "ignored labels"})
+
+
+def test_what_a_function_does_not_accept_is_said_and_is_no_fault(check):
+    code, about = check(TIED, "first")
+    assert code == 0
+    assert any(note.startswith("ignored labels: not looked at: ") and "IndexError" in note for note in about["notes"])

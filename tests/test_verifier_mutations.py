@@ -20,7 +20,7 @@ import pytest
 
 from losscli.verifier import jury
 from losscli.verifier.ledger import Check, Ledger
-from losscli.verifier.numeric import differences, kinks, locate, probes, verdict
+from losscli.verifier.numeric import differences, kinks, locate, probes, tied, verdict
 from losscli.verifier.numeric.differences import slopes
 from losscli.verifier.numeric.probes import probe
 from losscli.verifier.numeric.verdict import VERDICTS, judge
@@ -320,6 +320,26 @@ def complex_numbers_are_not_trusted() -> None:
     assert said.agree is None
 
 
+def tied_claims_are_a_subgradient_together() -> None:
+    # The largest of each row, tied: claims must add up to 1; of |x| - |y| at 0 they may be any signs.
+    level = np.array([[1.0, 1.0, 1.0], [0.5, -0.25, 2.0], [3.0, 3.0, 3.0], [-1.0, 0.75, 0.25]])
+
+    def shared(x: Array) -> tuple[Array, Array]:
+        on = x == x.max(axis=1, keepdims=True)
+        return x.max(axis=1), on / on.sum(axis=1, keepdims=True)
+
+    def every(x: Array) -> tuple[Array, Array]:
+        return x.max(axis=1), 1.0 * (x == x.max(axis=1, keepdims=True))
+
+    def apart(x: Array) -> tuple[float, Array]:
+        up, down = np.where(x < 0.0, -1.0, 1.0), np.where(x <= 0.0, 1.0, -1.0)
+        return float(np.abs(x[:, 0]).sum() - np.abs(x[:, 1:]).sum()), np.stack([up[:, 0], *down.T[1:]], axis=1)
+
+    assert own(shared, x=level).check.verdict == "pass"
+    assert own(every, x=level).check.verdict == "fail"
+    assert own(apart, x=np.where(level == level[:, :1], 0.0, level)).check.verdict == "pass"
+
+
 BATTERY = {
     name: check
     for name, check in list(globals().items())
@@ -501,6 +521,18 @@ RULES = {
     ),
     "a refused certificate fails": Rule(
         Ledger._besides, '"fail" if on_the_whole == "fail" else ', "", a_refused_certificate_is_a_failure
+    ),
+    "tied claims are looked at together": Rule(
+        tied.Tied.judged,
+        "wrong = outside & np.isfinite(claimed)",
+        "wrong = outside & False",
+        tied_claims_are_a_subgradient_together,
+    ),
+    "gradients nearby tell what a subgradient may be": Rule(
+        tied.Tied.judged,
+        "wrong &= (claimed < least - near) | (claimed > most + near)",
+        "pass",
+        tied_claims_are_a_subgradient_together,
     ),
     "complex numbers are guarded": Rule(
         complex_step.complex_step,

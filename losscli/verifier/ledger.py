@@ -6,6 +6,7 @@ functions (objective.py), a second witness, and bounds of the domain.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,11 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from losscli.inputs import Array
+from losscli.inputs import Array, Bools, Ints
 from losscli.verifier.diagnosis.diagnose import Explanation
 from losscli.verifier.jury import Heard, Jury, Method, Witness
 from losscli.verifier.mutants import MUTANTS
-from losscli.verifier.numeric.differences import Reason, Slopes, slopes
+from losscli.verifier.numeric.differences import IntArray, Reason, Slopes, slopes
+from losscli.verifier.numeric.kinks import UNIT
 from losscli.verifier.numeric.locate import Located
 from losscli.verifier.numeric.probes import Certificate
 from losscli.verifier.numeric.verdict import VERDICTS, Overall, Verdict, judge, overall, why
@@ -60,21 +62,33 @@ class Point:
 
 @dataclass(frozen=True)
 class Found:
-    """A column of entries, its numeric slopes, and what the rounding of the claims themselves may be."""
+    """A column of entries, its numeric slopes, and what the rounding of the claims themselves may be.
+
+    A slope below ``negligible`` need not be told from zero.
+    """
 
     column: Column
     slopes: Slopes
     allowance: Array | float = 0.0
+    negligible: float = 0.0
+
+    def judge(self, claimed: Array) -> IntArray:
+        """The verdicts of claims about these entries, as codes."""
+        return judge(claimed, self.slopes, self.allowance, self.negligible)
 
 
 @dataclass(frozen=True)
 class Held:
-    """A claim that other claims determine: what it must be, give or take rounding, and why; arrays of one shape."""
+    """A claim that other claims determine: what it must be, give or take rounding, and why; arrays of one shape.
+
+    Along its first axis are all rows, or those named.
+    """
 
     claim: Array
     expected: Array
     allowance: Array
     why: str
+    rows: Ints | None = None
 
 
 @dataclass(frozen=True)
@@ -126,6 +140,7 @@ class Ledger:
     by_input: dict[str, Counter[str]] = field(default_factory=dict)
     entries: list[Entry] = field(default_factory=list)
     resolution: tuple[float, float] = (0.0, 0.0)
+    steepest: dict[str, float] = field(default_factory=dict)
     ridders: int = 0
     jury: Jury = field(default_factory=Jury)
     planted: set[tuple[str, str]] = field(default_factory=set)
@@ -148,8 +163,10 @@ class Ledger:
         what: str = "gradient",
         allowance: Array | None = None,
         case: Any = None,
-    ) -> None:
+    ) -> Bools:
         """A claim by one input beside the numeric slopes of its columns; planted faults and resolution on request.
+
+        Returned is where the entries are on kinks.
 
         The witness is heard where the claim fails, and away from kinks on a ``sample`` of one entry.
         ``allowance``, of the shape of the claim, is what its own rounding may be: nothing for claims in double.
@@ -165,7 +182,8 @@ class Ledger:
                 noise_floor=column.noise,
                 unit=column.unit,
             )
-            found.append(Found(column, s, 0.0 if allowance is None else np.asarray(allowance[column.at])))
+            spare = 0.0 if allowance is None else np.asarray(allowance[column.at])
+            found.append(Found(column, s, spare, self._negligible(name, column, s)))
             self.ridders += s.evaluations
         before = self.failures
         heard = [_heard(one, claim) for one in found]
@@ -179,6 +197,10 @@ class Ledger:
         if plant:
             _plant(self, what, name, found, _righted(claim, found))
             self._resolve(found)
+        kinked = np.zeros(claim.shape, np.bool_)
+        for one in found:
+            kinked[one.column.at] = one.slopes.kink
+        return kinked
 
     def stray(self, kind: str, name: str, dropped: Array) -> None:
         """A row that does not count has a slope of exactly zero: nothing numeric is needed to say so."""
@@ -199,8 +221,9 @@ class Ledger:
         self._count(kind, name, Counter(tally))
         for at in np.argwhere(wrong)[:_WORST]:
             index = tuple(int(i) for i in at)
+            place = index if held.rows is None else (int(held.rows[index[0]]), *index[1:])
             claim, expected, bar = (float(array[index]) for array in (held.claim, held.expected, held.allowance))
-            self.entries.append(Entry(kind, name, index, claim, expected, bar, Verdict.FAIL, held.why))
+            self.entries.append(Entry(kind, name, place, claim, expected, bar, Verdict.FAIL, held.why))
 
     def certify(
         self, kind: str, name: str, claim: Array, certificate: Certificate, located: Located | None, case: Any = None
@@ -282,9 +305,19 @@ class Ledger:
             reason = Reason(int(reasons[at])).word if codes[at] == _UNDECIDED else ""
             self.entries.append(Entry(kind, name, one.index[at], claims, reference, bar, VERDICTS[codes[at]], reason))
 
+    def _negligible(self, name: str, column: Column, s: Slopes) -> float:
+        """The size of slopes that a function in less than double cannot tell from zero, for half of its digits.
+
+        They are counted from the largest slope by the same input anywhere.
+        """
+        known = np.abs(s.value[np.isfinite(s.value)])
+        self.steepest[name] = max(self.steepest.get(name, 0.0), float(known.max(initial=0.0)))
+        return math.sqrt(column.unit) * self.steepest[name] if column.unit > UNIT else 0.0
+
     def _resolve(self, found: Sequence[Found]) -> None:
         """The smallest error that would have been noticed at every entry: absolutely, and to the largest slope."""
-        bars = np.concatenate([one.slopes.bar + one.allowance for one in found])
+        # On a kink what is told is a claim outside the one-sided slopes, not one between them.
+        bars = np.concatenate([_notice(one.slopes) + one.allowance for one in found])
         sizes = np.concatenate([np.abs(one.slopes.value) for one in found])
         known = np.isfinite(bars) & np.isfinite(sizes)
         if known.any():
@@ -305,12 +338,16 @@ def _ratio(claimed: Array, reference: Array, bar: Array) -> Array:
     return np.where(np.isnan(reference), 0.0, ratio)
 
 
+def _notice(s: Slopes) -> Array:
+    return np.where(s.kink, np.maximum(s.left_bar, s.right_bar), s.bar)
+
+
 def _heard(found: Found, claim: Array) -> Heard:
     column, s = found.column, found.slopes
     claimed = np.asarray(claim[column.at])
     # Reasons of its own: planted faults are judged by the slopes as they were found.
     own = replace(s, reason=s.reason.copy())
-    return Heard(column, own, claimed, _indices(claim, column), judge(claimed, s, found.allowance), found.allowance)
+    return Heard(column, own, claimed, _indices(claim, column), found.judge(claimed), found.allowance)
 
 
 def _indices(claim: Array, column: Column) -> list[tuple[int, ...]]:
@@ -333,9 +370,7 @@ def _righted(claim: Array, found: Sequence[Found]) -> Array:
     made = np.zeros_like(claim)
     for one in found:
         claimed = np.asarray(claim[one.column.at])
-        made[one.column.at] = np.where(
-            np.isin(judge(claimed, one.slopes, one.allowance), _FAILURES), one.slopes.value, claimed
-        )
+        made[one.column.at] = np.where(np.isin(one.judge(claimed), _FAILURES), one.slopes.value, claimed)
     return made
 
 
@@ -348,6 +383,6 @@ def _plant(ledger: Ledger, what: str, by: str, found: Sequence[Found], claim: Ar
         fault = f"{name} ({what})", by
         ledger.planted.add(fault)
         for one in found:
-            if np.isin(judge(np.asarray(wrong[one.column.at]), one.slopes, one.allowance), _FAILURES).any():
+            if np.isin(one.judge(np.asarray(wrong[one.column.at])), _FAILURES).any():
                 ledger.caught.add(fault)
                 break

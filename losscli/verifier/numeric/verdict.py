@@ -39,15 +39,16 @@ PASS, FAIL, KINK_OK, KINK_FAIL, INCONCLUSIVE, NONFINITE = map(np.int8, range(len
 _MAY_BE_INFINITE = (Reason.DISCONTINUITY, Reason.DOMAIN_EDGE, Reason.METHODS_DISAGREE)
 
 
-def judge(claim: Array, slopes: Slopes, allowance: Array | float = 0.0) -> IntArray:
+def judge(claim: Array, slopes: Slopes, allowance: Array | float = 0.0, negligible: float = 0.0) -> IntArray:
     """Judge every claim; the codes index VERDICTS.
 
-    A claim passes within bar + allowance, if the bar is sharp enough to mean something. Too far away is a failure
-    however wide the bar. On a kink any claim between the one-sided slopes, give or take their bars, is legitimate.
+    A claim passes within bar + allowance, if the bar is sharp enough to mean something: half of the slope, or the
+    resolution, which is not below ``negligible``. Too far away is a failure however wide the bar. On a kink any claim
+    between the one-sided slopes, give or take their bars, is legitimate.
     """
     claim = np.asarray(claim, np.float64)
     with np.errstate(all="ignore"):
-        smooth = _smooth(claim, slopes, allowance)
+        smooth = _smooth(claim, slopes, allowance, negligible)
         codes = np.where(slopes.kink, _kinked(claim, slopes, allowance), smooth)
     silent = slopes.reason == Reason.NONFINITE
     lost = ~np.isfinite(claim)
@@ -63,16 +64,16 @@ def why(codes: IntArray, slopes: Slopes) -> IntArray:
     return np.where(codes == INCONCLUSIVE, reason, np.int8(Reason.OK)).astype(np.int8)
 
 
-def _sharp(bar: Array, size: Array) -> BoolArray:
-    sharp: BoolArray = bar <= np.maximum(BLUNT * size, RESOLUTION)
+def _sharp(bar: Array, size: Array, negligible: float) -> BoolArray:
+    sharp: BoolArray = bar <= np.maximum(BLUNT * size, max(RESOLUTION, negligible))
     return sharp
 
 
-def _smooth(claim: Array, s: Slopes, allowance: Array | float) -> NDArray[np.int8]:
+def _smooth(claim: Array, s: Slopes, allowance: Array | float, negligible: float) -> NDArray[np.int8]:
     # NaN, where nothing is known, must fall through to inconclusive: every comparison with it is false.
     far = np.abs(claim - s.value) > s.bar + allowance
     near = np.abs(claim - s.value) <= s.bar + allowance
-    passed = near & _sharp(s.bar + allowance, np.maximum(np.abs(claim), np.abs(s.value)))
+    passed = near & _sharp(s.bar + allowance, np.maximum(np.abs(claim), np.abs(s.value)), negligible)
     return np.where(far, FAIL, np.where(passed, PASS, INCONCLUSIVE))
 
 

@@ -85,8 +85,8 @@ def headline(answer: Answer) -> str:
     wrong = check.counts["fail"] + check.counts["kink_fail"]
     if not wrong and check.verdict != "pass" and (answer.faults or answer.doubts):
         return f"{check.verdict.upper()} {check.loss}: {answer.said[0]}"
-    lost = [note for note in answer.notes if "not finite" in note]
-    if check.verdict == "fail" and lost and not check.diagnosis:
+    why = [*answer.faults, *(note for note in answer.notes if "not finite" in note)]
+    if check.verdict == "fail" and why and not check.diagnosis:
         settled = check.counts["pass"] + check.counts["kink_ok"]
-        return f"FAIL {check.loss}: {settled} of {check.checked} slopes agree: {lost[0]}"
+        return f"FAIL {check.loss}: {settled} of {check.checked} slopes agree: {why[0]}"
     return report.headline(check)

@@ -12,9 +12,9 @@ from losscli.errors import UsageError
 from losscli.loss import Bound
 from losscli.verifier.own.answer import Answer
 from losscli.verifier.own.boosting import Booster, check_against, check_beside
-from losscli.verifier.own.drawn import Drawing, drawings
+from losscli.verifier.own.drawn import TIES, Drawing, drawings
 from losscli.verifier.own.examine import LIMIT, Examination, Given
-from losscli.verifier.own.foreign import Program, frameworks_of
+from losscli.verifier.own.foreign import PROGRAM, Program, frameworks_of
 from losscli.verifier.own.functions import Claimant, Inputs, RaisedError, Target, claimant_of
 from losscli.verifier.points.material import SCALES
 
@@ -95,6 +95,13 @@ def _check(
         examination.remarks.note(f"inputs drawn: {drawing.said}")
         for at, scale in enumerate(SCALES):
             examination.look(claimant, Given("random", drawing.draw(asked.seed + at, scale), drawing.bounds), asked.wrt)
+        for kind, inputs in drawing.edges(asked.seed):
+            # A program that is given what it is not made for may die.
+            refused = _refused(claimant, inputs) if kind == TIES or claimant.kind != PROGRAM else "not asked"
+            if refused:
+                examination.remarks.note(f"{kind}: not looked at: {refused}")
+            else:
+                examination.look(claimant, Given(kind, inputs, drawing.bounds), asked.wrt)
     else:
         try:
             examination.look(make(data), Given("data", data), asked.wrt)
@@ -103,15 +110,29 @@ def _check(
     return examination.answer(label, asked.command)
 
 
+def _refused(claimant: Claimant, inputs: Inputs) -> str:
+    """Why a function has no finite value for some inputs; nothing where it has one."""
+    try:
+        finite = np.isfinite(np.asarray(claimant.value(inputs), np.float64)).all()
+    except RaisedError as error:
+        return str(error)
+    return "" if finite else "its value is not finite"
+
+
 def _drawn(label: str, make: Make, parameters: Sequence[inspect.Parameter], asked: Asked) -> tuple[Claimant, Drawing]:
     """The first drawing that the function accepts, and gives a finite value for."""
-    why = "its value is not finite"
+    tried = []
     for drawing in drawings(parameters, asked.shape):
-        inputs = drawing.draw(asked.seed, 1.0)
+        inputs = drawing.draw(asked.seed)
         try:
             claimant = make(inputs)
-            if np.isfinite(np.asarray(claimant.value(inputs), np.float64)).all():
-                return claimant, drawing
+            refused = _refused(claimant, inputs)
         except RaisedError as error:
-            why = str(error)
-    raise UsageError("function-data", f"no inputs can be drawn that {label} accepts: {why}")
+            refused = str(error)
+        if not refused:
+            return claimant, drawing
+        tried.append((drawing, refused))
+    # Drawings come in the order of their likelihood: what the first one met is what the function's author would see.
+    drawing, refused = tried[0]
+    message = f"{label} accepts none of {len(tried)} drawings of its inputs; of {drawing.said}: {refused}"
+    raise UsageError("function-data", message)

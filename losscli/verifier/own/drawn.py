@@ -32,6 +32,8 @@ SCORES = {
 TRUTHS = {"y", "t", "target", "targets", "y_true", "truth"}
 POSITIVE = {"scale", "sigma", "std", "var", "variance", "rate", "lam", "weight", "weights", "sample_weight", "w"}
 ROWS, CLASSES = 5, 3
+TIES = "ties"
+IGNORED = -100  # the label that PyTorch leaves out unless told otherwise
 
 
 @dataclass(frozen=True)
@@ -41,11 +43,38 @@ class Drawing:
     said: str
     shapes: dict[str, tuple[str, tuple[int, ...]]]
 
-    def draw(self, seed: int, scale: float) -> Data:
+    def draw(self, seed: int, scale: float = 1.0) -> Data:
         """The inputs, real numbers of about a scale."""
         rng = np.random.default_rng(seed)
         classes = max((shape[1] for _, shape in self.shapes.values() if len(shape) > 1), default=2)
         return {name: _fill(rng, kind, shape, scale, classes) for name, (kind, shape) in self.shapes.items()}
+
+    def edges(self, seed: int) -> Iterator[tuple[str, Data]]:
+        """Inputs that not every function is made for, by what they try: ties, a single row, ignored labels."""
+        data = self.draw(seed)
+        if any(kind == "numbers" and shape for kind, shape in self.shapes.values()):
+            yield TIES, {name: self._level(name, array) for name, array in data.items()}
+            yield TIES, {name: self._rounded(name, array) for name, array in data.items()}
+        if any(len(shape) > 0 and shape[0] > 1 for _, shape in self.shapes.values()):
+            alone = {name: (kind, (1, *shape[1:]) if shape else ()) for name, (kind, shape) in self.shapes.items()}
+            yield "single row", Drawing(self.said, alone).draw(seed)
+        labels = [name for name, (kind, shape) in self.shapes.items() if kind == "labels" and shape]
+        if labels:
+            dropped = {name: np.where(np.arange(len(data[name])) % 3 == 1, IGNORED, data[name]) for name in labels}
+            yield "ignored labels", {**data, **dropped}
+
+    def _level(self, name: str, array: Values) -> Values:
+        """One number throughout each row, the same in all inputs: entries that tie, inputs that coincide."""
+        kind, shape = self.shapes[name]
+        if kind == "distribution":
+            return np.full(shape, 1.0 / shape[-1] if len(shape) > 1 else 0.5)
+        if kind != "numbers" or not shape:
+            return array
+        return np.broadcast_to(np.linspace(-1.0, 1.0, shape[0]).reshape(-1, *[1] * (len(shape) - 1)), shape).copy()
+
+    def _rounded(self, name: str, array: Values) -> Values:
+        """Numbers on a coarse grid: some of a row tie, some are zero, some coincide with another input's."""
+        return np.round(2.0 * array) / 2.0 if self.shapes[name][0] == "numbers" else array
 
     @property
     def bounds(self) -> dict[str, tuple[float, float]]:

@@ -57,6 +57,11 @@ class Entries:
             self.raised.append(str(error))
         return [self._alone(inputs) for inputs in given]
 
+    def sums(self, x: Array) -> Array:
+        """The values with the input replaced, one per row where rows are independent, else their sum."""
+        value = self.values([x])[0]
+        return np.asarray(value.reshape(len(value), -1).sum(axis=1) if self.separable else value.sum())
+
     def value(self, x: Values) -> Values:
         """The value with the input replaced, by complex numbers perhaps, as the function returns it."""
         return np.asarray(self.claimant.value(self.given(x)))
@@ -137,8 +142,7 @@ class Entries:
         def f(t: Array) -> Array:
             x = self.x.copy()
             x[at] = t
-            value = self.values([x])[0]
-            return value.reshape(len(value), -1).sum(axis=1)
+            return self.sums(x)
 
         return Column(at, self.x[at], f, None, self._noise(f, self.x[at]), unit=2.0 ** (1 - self.bits))
 

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 
 from losscli.errors import UsageError, did_you_mean
-from losscli.inputs import Array
+from losscli.inputs import Array, Bools
 from losscli.verifier.diagnosis.explain import explained, explained_as
-from losscli.verifier.ledger import Ledger
+from losscli.verifier.ledger import Held, Ledger
 from losscli.verifier.mutants import largest
 from losscli.verifier.numeric.lines import Lines
 from losscli.verifier.numeric.locate import locate
 from losscli.verifier.numeric.probes import probe
+from losscli.verifier.numeric.tied import Tied
 from losscli.verifier.own.along import Integral
 from losscli.verifier.own.answer import Answer, Remarks
 from losscli.verifier.own.entries import DOUBLE, Entries, bits_of
@@ -56,6 +57,7 @@ class Examination:
     defaults: Mapping[str, Any] = field(default_factory=dict)
     ledger: Ledger = field(default_factory=Ledger)
     remarks: Remarks = field(default_factory=Remarks)
+    shown: dict[Claimant, int] = field(default_factory=dict)
 
     def look(self, claimant: Claimant, case: Given, wrt: str = "") -> None:
         """One case, by every input of real numbers or by ``wrt`` alone. Raises UsageError where there is none."""
@@ -74,7 +76,7 @@ class Examination:
         except RaisedError as error:
             self.remarks.fault(f"the gradient raised {error}")
             return
-        bits = bits_of(claimant, inputs, names, self.seed)
+        bits = self._bits(claimant, inputs, names)
         if bits in _FORMATS:
             self.remarks.note(f"computes in {_FORMATS[bits]} precision: the resolution is that of its rounding")
         for name in names:
@@ -92,6 +94,12 @@ class Examination:
             return self.remarks.answer(explained(check))
         self.remarks.note(known.said)
         return self.remarks.answer(explained_as(check, known))
+
+    def _bits(self, claimant: Claimant, inputs: Inputs, names: Sequence[str]) -> int:
+        """The digits that a function has shown so far: where its values are round it may seem to have fewer."""
+        if self.shown.get(claimant, 0) < DOUBLE:
+            self.shown[claimant] = max(self.shown.get(claimant, 0), bits_of(claimant, inputs, names, self.seed))
+        return self.shown[claimant]
 
     def _names(self, inputs: Inputs, wrt: str) -> list[str]:
         names = floats(inputs)
@@ -154,7 +162,7 @@ class Examination:
         self.ask_again(entries, claim)
         spare = allowance(entries, claim, bits)
         found = len(entries.raised)
-        self.ledger.look(
+        kinked = self.ledger.look(
             kind,
             entries.name,
             claim,
@@ -167,6 +175,7 @@ class Examination:
             case=entries,
         )
         self._step(entries, claim, spare)
+        self._together(kind, entries, claim, kinked, spare)
         if looked < claim.size and entries.bits == DOUBLE and not entries.unrest:
             self._certify(kind, entries, claim)
         if len(entries.raised) > found:
@@ -185,6 +194,20 @@ class Examination:
                 entries.value, entries.x, lambda _: claim, low=low, high=high, allowance=spare, entries=_STEPPED
             )
             self.ledger.jury.hear(said)
+
+    def _together(self, kind: str, entries: Entries, claim: Array, kinked: Bools, spare: Array) -> None:
+        """Each row's entries on kinks as one direction: they must have a subgradient between them."""
+        if entries.bits != DOUBLE or entries.unrest:
+            return
+        tied = Tied(entries.sums, entries.claims, entries.x, kinked, entries.separable, *entries.bounds)
+        if not tied.rows.size:
+            return
+        said = tied.judged(claim, spare, self.seed)
+        lost = said.rows[said.wrong]
+        if lost.size:
+            self.remarks.fault(f"claims of tied entries of {entries.name} are no subgradient together")
+        claims, slopes, bars = (array[said.wrong] for array in (said.claim, said.slope, said.bar))
+        self.ledger.hold(kind, entries.name, Held(claims, slopes, bars, "no subgradient", lost))
 
     def _certify(self, kind: str, entries: Entries, claim: Array) -> None:
         """All entries together by random directions, and where they are wrong if no entry has told yet."""

@@ -20,6 +20,7 @@ from losscli.verifier.own.functions import NUMPY, Claimant, Claims, Framework, I
 
 # What backward passes are begun with: one that forgets to multiply by it shows, and dividing by it costs no rounding.
 _UPSTREAM = 4.0
+PROGRAM = "command"
 Lifted = Mapping[str, Any]
 Function = Callable[[Lifted], Any]
 
@@ -195,7 +196,7 @@ class Program:
         """The program as a function that claims a gradient."""
         return Claimant(
             self.command,
-            "command",
+            PROGRAM,
             lambda many: [self._numbers(answer["value"]) for answer in self.ask(many)],
             lambda inputs: self._claims(self.ask([inputs])[0], inputs),
         )

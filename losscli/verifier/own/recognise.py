@@ -136,15 +136,20 @@ def _reduced(entries: Entries, bound: Bound, plan: Plan) -> tuple[Bound, Reducti
     def same(number: float) -> bool:
         return value.size == 1 and abs(number - value.item()) <= close * abs(value.item())
 
+    def mean(by: Bound) -> float:
+        # All rows may be ignored.
+        divisor = denominator(by, plan)
+        return total / divisor if divisor else float("nan")
+
     total = float(rows.sum())
     if rows.ndim == 0:
         return (bound, "none") if same(total) else None
     if rows.size < 2:
         # The sum of one row is its mean, too.
         return None
-    if same(total / denominator(bound, plan)):
+    if same(mean(bound)):
         return bound, "mean"
     if same(total):
         return bound, "sum"
     others = (replace(bound, loss=replace(bound.loss, dialect=Dialect("", mean=by))) for by in _MEANS)
-    return next(((other, "mean") for other in others if same(total / denominator(other, plan))), None)
+    return next(((other, "mean") for other in others if same(mean(other))), None)

@@ -1,0 +1,118 @@
+"""Kinked entries of a row moved together: whether their claims are one subgradient between them.
+
+Each of them may lie between its own two one-sided slopes, and all together be the slope of nothing: of the largest of
+three tied scores 1, 1 and 1, where only numbers that add up to 1 will do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from losscli.verifier.numeric.differences import Array, BoolArray, slopes
+from losscli.verifier.numeric.verdict import FAIL, KINK_FAIL, judge
+
+Rows = NDArray[np.intp]
+
+_ROWS = 16  # of a function that mixes its rows, each moved by itself
+_TRIES = 16  # points beside, whose gradients say what a subgradient may be
+_BESIDE = 2.0**-20  # how far they are, in sizes of the input
+
+
+@dataclass(frozen=True)
+class Together:
+    """What is said of rows: what they claim along the kinked entries, and the slope there, give or take the bar."""
+
+    rows: Rows
+    claim: Array
+    slope: Array
+    bar: Array
+    wrong: BoolArray
+
+
+@dataclass(frozen=True)
+class Tied:
+    """A function of an array whose entries are on kinks in some places; ``kinked`` has the array's shape.
+
+    ``values`` gives one number per row (first axis) where the function is ``separable``, else one for all; ``gradient``
+    what it claims to be the slopes of their sum.
+    """
+
+    values: Callable[[Array], Array]
+    gradient: Callable[[Array], Array]
+    x: Array
+    kinked: BoolArray
+    separable: bool
+    low: float = -np.inf
+    high: float = np.inf
+
+    def judged(self, claim: Array, allowance: Array, seed: int = 0) -> Together:
+        """What a claim says of each row's kinked entries together, beside the one-sided slopes along them.
+
+        It is wrong where it lies outside these slopes, and outside what is claimed all around the point, too: a
+        subgradient is a mean of gradients nearby (Clarke 1975), and a difference of kinks may have more of them than
+        its one-sided slopes span.
+        """
+        low, high = self._room
+        s = slopes(self._value, np.zeros(self.rows.size), low=low, high=high)
+        claimed, spare = self._along(claim), self._along(allowance)
+        outside = np.isin(judge(claimed, s, spare), (FAIL, KINK_FAIL))
+        wrong = outside & np.isfinite(claimed)
+        if wrong.any():
+            least, most = self._nearby(seed)
+            near = np.where(np.isfinite(s.bar) & ~s.kink, s.bar, 0.0) + spare
+            wrong &= (claimed < least - near) | (claimed > most + near)
+        return Together(self.rows, claimed, s.value, s.bar, wrong)
+
+    @cached_property
+    def rows(self) -> Rows:
+        """The rows with several entries on kinks; of a function that mixes its rows, some of them."""
+        found = np.flatnonzero(self._moving.sum(axis=1) > 1)
+        if self.separable:
+            return found
+        return found[np.linspace(0, found.size - 1, min(found.size, _ROWS)).astype(int)]
+
+    @cached_property
+    def _table(self) -> Array:
+        """The array as rows; one of one axis is a single row, unless its entries have nothing to do with each other."""
+        whole = self.x.ndim == 1 and not self.separable
+        return self.x.reshape((1, -1) if whole else (len(self.x), -1))
+
+    @cached_property
+    def _moving(self) -> BoolArray:
+        return self.kinked.reshape(self._table.shape)
+
+    def _along(self, gradient: Array) -> Array:
+        moving = self._moving[self.rows]
+        table = np.broadcast_to(gradient, self.x.shape).reshape(self._table.shape)
+        return np.asarray(np.where(moving, table[self.rows], 0.0).sum(axis=1))
+
+    @property
+    def _room(self) -> tuple[Array, Array]:
+        """How far each row's entries may be moved down and up."""
+        x, moving = self._table[self.rows], self._moving[self.rows]
+        low, high = np.where(moving, self.low - x, -np.inf), np.where(moving, self.high - x, np.inf)
+        return low.max(axis=1), high.min(axis=1)
+
+    def _value(self, t: Array) -> Array:
+        steps = self._moving[self.rows] * t[:, None]
+        if self.separable:
+            return self._moved(self.rows, steps)[self.rows]
+        return np.array([self._moved(row, step).sum() for row, step in zip(self.rows, steps, strict=True)])
+
+    def _moved(self, rows: Rows | np.intp, steps: Array) -> Array:
+        x = self._table.copy()
+        x[rows] += steps
+        return self.values(x.reshape(self.x.shape))
+
+    def _nearby(self, seed: int) -> tuple[Array, Array]:
+        """The least and the largest claim along each row's entries at points all around."""
+        rng = np.random.default_rng(seed)
+        reach = np.where(self.kinked, _BESIDE * np.maximum(1.0, np.abs(self.x)), 0.0)
+        beside = (self.x + reach * rng.uniform(-1.0, 1.0, self.x.shape) for _ in range(_TRIES))
+        claims = np.stack([self._along(self.gradient(np.clip(x, self.low, self.high))) for x in beside])
+        return np.fmin.reduce(claims), np.fmax.reduce(claims)
