@@ -20,6 +20,8 @@ Array = npt.NDArray[np.float64]
 # Blocks of fewer classes than this are stored class after class, those of more row after row.
 FEW = 32
 
+# Up to so many numbers sum adds up in no finer pairs than einsum's lanes, which take a third of its time.
+_LANES = 128
 # Beyond this |z| e^-z leaves the normal numbers, and 1 + e^-|z| is 1.
 _TAME = 700.0
 # Squared lengths between these neither overflow nor lose digits.
@@ -133,8 +135,10 @@ def row_sums(x: Array) -> Array:
 
     Numpy itself adds up several rows of few classes one class after the other, and a row on its own in pairs.
     """
-    if x.shape[1] >= FEW:
+    if x.shape[1] > _LANES:
         return np.asarray(x.sum(axis=1))
+    if x.shape[1] >= FEW:
+        return np.asarray(np.einsum("ij->i", x))
     made = np.zeros(len(x))
     for column in x.T:
         made += column

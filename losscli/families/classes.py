@@ -120,47 +120,68 @@ def _likelihood_soft(z: Array, y: Target) -> Fold:
 
 def likelihood_log_probs(x: Array, y: Target) -> Fold:
     """Log-probabilities as free variables: s = -x_y."""
-    return _by_class(x, y, lambda x: -x, lambda a: -a, lambda _, b: b)
+    return _by_class(x, y, lambda x: -x, lambda _, a: -a, lambda _, a, b: b)  # noqa: ARG005
 
 
 def likelihood_probs(p: Array, y: Target) -> Fold:
     """Probabilities as free variables: s = -log p_y."""
-    return _by_probability(p, y, p)
+    return _by_probability(p, y)
 
 
-def _by_probability(p: Array, y: Target, least: Array) -> Fold:
-    """The fold of probabilities, with what slopes are divided by."""
-    over = stable.over
-    return _by_class(
-        p, y, lambda p: -np.log(p), lambda a: -over(a, least), lambda a, b: over(over(a + b, least), least)
-    )
+def _by_probability(p: Array, y: Target, least: float = 0.0) -> Fold:
+    """The fold of probabilities, with the least that slopes are divided by."""
+
+    def slope(p: Array, a: Array) -> Array:
+        return -stable.over(a, np.maximum(p, least))
+
+    def curve(p: Array, a: Array, b: Array) -> Array:
+        return -stable.over(slope(p, a + b), np.maximum(p, least))
+
+    return _by_class(p, y, lambda p: -np.log(p), slope, curve)
 
 
 def _by_class(
     x: Array,
     y: Target,
     surprise: Callable[[Array], Array],
-    slope: Callable[[Array], Array],
-    curve: Callable[[Array, Array], Array],
+    slope: Callable[[Array, Array], Array],
+    curve: Callable[[Array, Array, Array], Array],
 ) -> Fold:
-    """The fold of a surprise that depends on its own class alone; partials are spread over the classes first."""
-    index = y.index
+    """The fold of a surprise that depends on its own class alone: of soft labels on every class's, each by its mass."""
+    if y.index is not None:
+        return _by_own_class(x, y.index, surprise, slope, curve)
+    mass = y.dense(x.shape[1])
+    return Fold(
+        (surprise(x),),
+        gradient=lambda a, _: slope(x, stable.times(mass, a[0])),
+        hessian=lambda a, b, _: curve(x, stable.times(mass, a[0]), stable.times(mass, b[0])),
+        combine=lambda value: stable.row_sums(stable.times(mass, value)),
+    )
 
-    def spread(partial: Array) -> Array:
-        return stable.times(y.dense(x.shape[1]), partial if index is None else partial[:, None])
 
-    def gradient(a: Partials, _: str) -> Array:
-        return slope(spread(a[0]))
+def _by_own_class(
+    x: Array,
+    index: Ints,
+    surprise: Callable[[Array], Array],
+    slope: Callable[[Array, Array], Array],
+    curve: Callable[[Array, Array, Array], Array],
+) -> Fold:
+    """The same for a label per row, of whose classes no other has a slope."""
+    rows = np.arange(len(x))
+    own = x[rows, index]
 
-    def hessian(a: Partials, b: Partials, _: str) -> Array:
-        return curve(spread(a[0]), spread(b[0]))
+    def placed(by_own: Array) -> Array:
+        made = np.zeros_like(x)
+        made[rows, index] = by_own
+        return made
 
-    if index is None:
-        mass = y.dense(x.shape[1])
-        return Fold((surprise(x),), gradient, hessian, combine=lambda value: stable.row_sums(stable.times(mass, value)))
-    own = x[np.arange(len(x)), index]
-    # A surprise falls with what it is the surprise of.
-    return Fold((surprise(own),), gradient, hessian, right=lambda: own == x.max(axis=1))
+    return Fold(
+        (surprise(own),),
+        gradient=lambda a, _: placed(slope(own, a[0])),
+        hessian=lambda a, b, _: placed(curve(own, a[0], b[0])),
+        # A surprise falls with what it is the surprise of.
+        right=lambda: np.asarray(own == x.max(axis=1)),
+    )
 
 
 def chance_logits(z: Array, y: Target) -> Fold:
@@ -177,9 +198,9 @@ def chance_log_probs(x: Array, y: Target) -> Fold:
 
 def chance_probs(p: Array, y: Target) -> Fold:
     """s = -log p_y and p_y itself, probabilities as free variables; slopes at 0 are those of the least p above it."""
-    least = np.maximum(p, np.finfo(np.float64).smallest_subnormal)
+    least = float(np.finfo(np.float64).smallest_subnormal)
     base = _by_probability(p, y, least)
-    own = least if y.index is None else least[np.arange(len(p)), y.index]
+    own = np.maximum(p if y.index is None else p[np.arange(len(p)), y.index], least)
 
     def hessian(a: Partials, b: Partials, name: str) -> Array:
         # d²/dp² = (d²/du² - d/du)/p², u = log p: what is linear in p must leave nothing, so its two parts meet first.
