@@ -213,6 +213,24 @@ def test_any_slope_between_is_right_at_a_kink() -> None:
         assert found.counts["kink_ok"] + found.counts["kink_fail"] == 1
 
 
+@pytest.mark.parametrize("reduction", ["sum", "mean"])
+def test_claims_of_tied_rivals_are_a_subgradient_together(reduction) -> None:
+    hinge = losscli.get("multiclass-hinge").bind()
+    data = {"logits": np.array([[0.0, 2.0, 2.0, 2.0], [1.0, 0.5, 0.5, -3.0]]), "labels": np.array([0, 0])}
+    share = 1.0 if reduction == "sum" else 0.5
+    rivals = [
+        ([1.0, 0.0, 0.0], "pass"),
+        ([0.2, 0.3, 0.5], "pass"),
+        ([1.0, 1.0, 1.0], "fail"),
+        ([0.3, 0.3, 0.3], "fail"),
+    ]
+    for first, verdict in rivals:
+        claim = share * np.array([[-1.0, *first], [-1.0, 0.25, 0.75, 0.0]])
+        found = verify(hinge, data, Claims(grad=claim), reduction=reduction)
+        assert found.verdict == verdict, first
+        assert (found.counts["kink_fail"] > 0) == (verdict == "fail")
+
+
 def test_a_hessian_waits_for_the_gradient() -> None:
     exact, bent = truth(CE, DATA), truth(CE, DATA, hess=True)
     assert [part.verdict for part in verify(CE, DATA, Claims(grad=exact, hess=bent)).slopes] == ["pass", "pass"]

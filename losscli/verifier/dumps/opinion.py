@@ -2,7 +2,7 @@
 
 The first slope is the gradient's formula, the second differences of the value (for a Hessian, of the gradient). A
 difference counts as a failure where both say so. On a kink, where there is no one slope, every claim between the
-one-sided slopes is right.
+one-sided slopes is right, if those of a row are a subgradient together.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from losscli.inputs import Groups, Ints
+from losscli.inputs import Array, Groups, Ints
 from losscli.plan import Plan
 from losscli.verifier.dumps.audit import KEPT, Audit, Beside, Suspect, Tally
 from losscli.verifier.numeric import differences
 from losscli.verifier.numeric.differences import IntArray
+from losscli.verifier.numeric.tied import Tied, jumps
 from losscli.verifier.numeric.verdict import FAIL, INCONCLUSIVE, KINK_FAIL, KINK_OK, PASS, judge
 from losscli.verifier.objective import Column, Objective
 
@@ -56,6 +57,7 @@ def second_opinion(audit: Audit, suspects: Sequence[Suspect]) -> Opinion:
     part = audit if audit.shared or audit.totals else replace(audit, plan=_part(audit.plan, suspects))
     seen = part.beside((0, part.plan.rows))
     codes: dict[tuple[int, ...], int] = {}
+    acquitted: dict[tuple[int, ...], int] = {}
     wanted = {s.index for s in suspects}
     evaluations = asked = 0
     for column in _columns(part, seen):
@@ -68,6 +70,10 @@ def second_opinion(audit: Audit, suspects: Sequence[Suspect]) -> Opinion:
         said, calls = _said(part, seen, column)
         evaluations += calls
         codes |= {at: int(code) for at, code in zip(index, said, strict=True) if at in wanted}
+        rows = np.arange(len(seen.claim))[column.at[:1]].reshape(-1)
+        acquitted |= {at: int(row) for at, row in zip(index, rows, strict=True) if codes.get(at) == KINK_OK}
+    lost = _lost_together(part, seen, sorted(set(acquitted.values())))
+    codes |= {at: int(KINK_FAIL) for at, row in acquitted.items() if row in lost}
     for suspect in suspects:
         # A row that does not count has a slope of exactly zero, and no difference tells of an infinite one.
         if (suspect.bar == 0.0 and suspect.reference == 0.0) or np.isinf(suspect.reference):
@@ -111,6 +117,30 @@ def _said(audit: Audit, seen: Beside, column: Column) -> tuple[IntArray, int]:
     # It is asked about differences alone: where it sees none either, the two methods disagree.
     codes = np.where((known == FAIL) & (codes == PASS), INCONCLUSIVE, codes)
     return np.where(known == FAIL, codes, np.where(codes == KINK_OK, KINK_OK, known)), s.evaluations
+
+
+def _lost_together(audit: Audit, seen: Beside, rows: Sequence[int]) -> set[int]:
+    """The rows whose claims at kinks, each between its one-sided slopes, are no subgradient together."""
+    if not rows or audit.order > 1 or audit.shared or audit.totals or audit.plan.groups is not None:
+        return set()
+    objective = Objective(audit.bound, audit.plan, seen.slopes.table, audit.name)
+    at, domain = list(rows), audit.plan.signature.domain(audit.name, audit.plan.link)
+
+    def among(x: Array) -> Array:
+        whole = objective.x.copy()
+        whole[at] = x
+        return whole
+
+    def values(x: Array) -> Array:
+        return objective.values(among(x))[at]
+
+    def gradient(x: Array) -> Array:
+        return objective.gradient(among(x))[at]
+
+    x = objective.x[at]
+    tied = Tied(values, gradient, x, jumps(gradient, x, domain.low, domain.high), True, domain.low, domain.high)
+    said = tied.judged(seen.claim[at] / audit.scale, seen.bar[at] / audit.scale)
+    return {at[row] for row in said.rows[said.wrong]}
 
 
 def _indices(audit: Audit, seen: Beside, column: Column) -> list[tuple[int, ...]]:

@@ -6,7 +6,7 @@ three tied scores 1, 1 and 1, where only numbers that add up to 1 will do.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,6 +17,7 @@ from losscli.verifier.numeric.differences import Array, BoolArray, slopes
 from losscli.verifier.numeric.verdict import FAIL, KINK_FAIL, judge
 
 Rows = NDArray[np.intp]
+Gradient = Callable[[Array], Array]
 
 _ROWS = 16  # of a function that mixes its rows, each moved by itself
 _TRIES = 16  # points beside, whose gradients say what a subgradient may be
@@ -43,7 +44,7 @@ class Tied:
     """
 
     values: Callable[[Array], Array]
-    gradient: Callable[[Array], Array]
+    gradient: Gradient
     x: Array
     kinked: BoolArray
     separable: bool
@@ -111,8 +112,22 @@ class Tied:
 
     def _nearby(self, seed: int) -> tuple[Array, Array]:
         """The least and the largest claim along each row's entries at points all around."""
-        rng = np.random.default_rng(seed)
-        reach = np.where(self.kinked, _BESIDE * np.maximum(1.0, np.abs(self.x)), 0.0)
-        beside = (self.x + reach * rng.uniform(-1.0, 1.0, self.x.shape) for _ in range(_TRIES))
-        claims = np.stack([self._along(self.gradient(np.clip(x, self.low, self.high))) for x in beside])
-        return np.fmin.reduce(claims), np.fmax.reduce(claims)
+        claims = around(self.gradient, self.x, np.where(self.kinked, _BESIDE, 0.0), self.low, self.high, seed)
+        along = np.stack([self._along(claim) for claim in claims])
+        return np.fmin.reduce(along), np.fmax.reduce(along)
+
+
+def around(
+    gradient: Gradient, x: Array, reach: Array | float, low: float, high: float, seed: int = 0
+) -> Iterator[Array]:
+    """Gradients at random points as far around one as ``reach``, in sizes of its entries."""
+    rng = np.random.default_rng(seed)
+    for _ in range(_TRIES):
+        beside = x + reach * np.maximum(1.0, np.abs(x)) * rng.uniform(-1.0, 1.0, x.shape)
+        yield gradient(np.clip(beside, low, high))
+
+
+def jumps(gradient: Gradient, x: Array, low: float = -np.inf, high: float = np.inf) -> BoolArray:
+    """Where a gradient jumps: it varies as much in a thousandth of a neighbourhood as in the whole of it."""
+    far, near = (np.ptp(list(around(gradient, x, reach, low, high)), axis=0) for reach in (_BESIDE, _BESIDE / 1024.0))
+    return np.asarray((near > 0.25 * far) & (near > _BESIDE * np.abs(gradient(x)).max(initial=1.0)))
