@@ -105,6 +105,60 @@ def test_places_have_names() -> None:
     assert "right except in the entries of the true class, where it is 0.5 times the true one" in said(own)
 
 
+def placed(claim: np.ndarray, truth: np.ndarray, **known: object) -> str:
+    found = diagnose(claim, truth, {}, {}, **known)
+    return sentence(found, truth.size)
+
+
+def test_what_is_said_of_a_place_is_true_of_all_its_entries() -> None:
+    truth = RNG.uniform(0.5, 2.0, (8, 5))
+    place = np.zeros((8, 5), bool)
+    place[2:5, 1:4] = True
+    noise = RNG.normal(size=truth.shape)
+    claim = np.where(place, noise, truth)
+    assert placed(claim, truth, places={"in the middle": place}) == "right except in the middle"
+    claim[3, 2] = truth[3, 2]
+    assert placed(claim, truth, places={"in the middle": place}) == "right except in the middle, in 8 of 9 entries"
+    claim = truth.copy()
+    claim[:6, 3] = noise[:6, 3]
+    assert placed(claim, truth) == "right except in column 3, in 6 of 8 entries"
+    claim = truth.copy()
+    claim[2, :4] = noise[2, :4]
+    assert placed(claim, truth) == "right except in row 2, in 4 of 5 entries"
+
+
+def test_right_except_is_said_of_few_entries_alone() -> None:
+    truth = RNG.uniform(0.5, 2.0, (8, 5))
+    scattered = RNG.permutation(40).reshape(8, 5)
+    noise = RNG.normal(size=truth.shape)
+    assert "right except in 7 entries of" in placed(np.where(scattered < 7, noise, truth), truth)
+    assert placed(np.where(scattered < 15, noise, truth), truth) == ""
+    most = scattered < 25
+    claim = np.where(most, 3.0 * truth, truth)
+    assert placed(claim, truth, places={"where it is late": most}) == (
+        "wrong only where it is late, where it is 3.0 times the true one"
+    )
+
+
+def test_a_bound_on_an_input_is_what_wrong_entries_have_in_common() -> None:
+    truth = RNG.uniform(0.5, 2.0, (8, 5))
+    inputs = {"x": RNG.normal(size=truth.shape), "y": RNG.normal(size=truth.shape), "w": np.ones(3)}
+    noise = RNG.normal(size=truth.shape)
+    gap = np.abs(inputs["x"] - inputs["y"])
+    for word, far in {
+        "where x is above 0.2": inputs["x"] > 0.2,
+        "where |x| is above 1": np.abs(inputs["x"]) > 1.0,
+        "where |x - y| is below 0.8": gap < 0.8,
+    }.items():
+        bound, limit = word.rsplit(" ", 1)
+        name, cut = placed(np.where(far, noise, truth), truth, inputs=inputs).rsplit(" ", 1)
+        assert name.endswith(bound)
+        assert float(cut) == pytest.approx(float(limit), abs=0.2)
+    # Of three entries some input always has the largest.
+    three = np.isin(np.arange(40).reshape(8, 5), np.argsort(inputs["x"], axis=None)[-2:])
+    assert "above" not in placed(np.where(three, noise, truth), truth, inputs=inputs)
+
+
 def test_saturated_rows_are_named() -> None:
     z = Z.copy()
     z[4, (Y[4] + 1) % 10] = z[4].max() + 200.0
@@ -125,8 +179,8 @@ def test_numbers_that_say_the_same_are_said_together() -> None:
         "a mean over the classes too (C = 10)",
         "divided by N twice (N = 10)",
     }
-    assert first.apart == "another number of rows or classes"
-    assert "may tell" in headline(found)
+    assert first.apart == "another number of rows or another number of classes"
+    assert f"(the same on these inputs; {first.apart} would tell)" in headline(found)
     assert content(found)["diagnosis"][0]["coincides"] == list(first.coincides)
 
 

@@ -19,6 +19,7 @@ from losscli.verifier.diagnosis.scene import Scene
 from losscli.verifier.dumps.audit import Audit, Tally
 from losscli.verifier.ledger import Check, Wrong
 from losscli.verifier.numeric.verdict import FAIL
+from losscli.verifier.own.entries import Entries
 from losscli.verifier.own.recognise import Known
 
 # As many entries of rows that need each other as a moment's work.
@@ -36,7 +37,9 @@ def explained(check: Check, bound: Bound | None = None, *, foreign: bool = False
         return check
     if bound is None or not isinstance(wrong.case, Plan):
         scales = scales_by_shape(wrong.claim.shape)
-        found = diagnose(wrong.claim, wrong.reference, generic(wrong.reference), scales, wrong.bar)
+        found = diagnose(
+            wrong.claim, wrong.reference, generic(wrong.reference), scales, wrong.bar, inputs=_inputs(wrong)
+        )
         return replace(check, diagnosis=found)
     order = 2 if wrong.kind.startswith("hessian") else 1
     scene = Scene(bound, wrong.case, wrong.case, wrong.name, "sum", order)
@@ -60,8 +63,17 @@ def explained_as(check: Check, known: Known) -> Check:
     places = places_of(Scene(known.bound, known.plan, known.plan, name, known.reduction))
     # What the loss knows are the slopes by the scores that the temperature has divided.
     claim, reference, bar = (known.temperature * x for x in (wrong.claim, wrong.reference, wrong.bar))
-    found = diagnose(claim, reference, {**generic(reference), **hypotheses}, scales, bar, places)
+    made: Mapping[str, Callable[[], Array]] = {**generic(reference), **hypotheses}
+    found = diagnose(claim, reference, made, scales, bar, places, inputs=_inputs(wrong))
     return replace(check, diagnosis=found)
+
+
+def _inputs(wrong: Wrong) -> Mapping[str, Array]:
+    """What the inputs of a user's function are at every entry, the one that a gradient is by first."""
+    if not isinstance(wrong.case, Entries):
+        return {}
+    inputs = {wrong.name: wrong.case.x, **wrong.case.inputs}
+    return {name: np.asarray(array) for name, array in inputs.items() if np.asarray(array).dtype.kind in "iuf"}
 
 
 def _laid_out(scene: Scene, wrong: Wrong, rows: Array) -> Array:

@@ -194,7 +194,8 @@ def _links(scene: Scene) -> Found:
     columns = scene.plan.columns
     for other in scene.plan.signature.differentiable:
         if other != scene.name and other in columns and columns[other].shape == columns[scene.name].shape:
-            yield f"the slope by {other}", told(_by, scene, other)
+            # That of a residual is the other one's with the sign changed, whatever the data.
+            yield f"the slope by {other}", told(_by, scene, other, apart="")
 
 
 def _read_as(scene: Scene, link: str) -> Array:
@@ -236,7 +237,8 @@ def generic(reference: Array) -> Mapping[str, Hypothesis]:
     if r.ndim > 2:
         made["its first axes exchanged"] = lambda: np.ascontiguousarray(r.swapaxes(0, 1)).reshape(r.shape)
         made["its last axes exchanged"] = lambda: np.ascontiguousarray(r.swapaxes(-1, -2)).reshape(r.shape)
-    return {word: told(make, apart="rows and columns that differ more") for word, make in made.items()}
+    apart = {"the absolute values": "slopes of both signs", "the signs alone": "slopes of several sizes"}
+    return {word: told(make, apart=apart.get(word, "rows and columns that differ more")) for word, make in made.items()}
 
 
 def _rolled(r: Array, axis: int, what: str) -> dict[str, Callable[[], Array]]:

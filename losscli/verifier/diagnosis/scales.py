@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -29,8 +30,8 @@ def scales_of(
     for name, value in (bound.params if params is None else params).items():
         if isinstance(value, float) and value not in (0.0, 1.0, -1.0):
             word = name.replace("_", "-")
-            made |= {f"the temperature not chained ({value:g})": value} if name == "temperature" else {}
-            made |= {f"times {word} ({value:g})": value, f"divided by {word} ({value:g})": 1.0 / value}
+            times = "the temperature not chained" if name == "temperature" else f"times {word}"
+            made |= {f"{times} ({value:g})": value, f"divided by {word} ({value:g})": 1.0 / value}
             made |= {f"times {word}² ({value:g})": value**2, f"divided by {word}² ({value:g})": value**-2}
     made |= {"twice too large": 2.0, "half of what it should be": 0.5}
     return _signed(made)
@@ -45,6 +46,25 @@ def scales_by_shape(shape: tuple[int, ...]) -> Mapping[str, float]:
             made |= {f"sum instead of mean ({name} = {count})": float(count)}
             made |= {f"mean instead of sum ({name} = {count})": 1.0 / count}
     return _signed(made)
+
+
+# What other inputs change the counts and numbers that the names of factors hold.
+_COUNTED = {
+    "N": "another number of rows",
+    "C": "another number of classes",
+    "kept": "another number of ignored rows",
+    "Σw": "other weights",
+    "groups": "another number of groups",
+    "batch": "another first axis",
+    "size": "another shape",
+}
+
+
+def apart_of(word: str) -> str:
+    """The inputs that would tell a factor of this name from others of the same size; empty where none would."""
+    counts = [_COUNTED[mark] for mark in re.findall(rf"\b({'|'.join(_COUNTED)}) =", word)]
+    named = re.match(r"(?:times|divided by|the) ([a-z-]+?)²?(?: not chained)? \(", word)
+    return " or ".join(dict.fromkeys([*counts, *([f"another {named[1]}"] if named else [])]))
 
 
 def _signed(made: Mapping[str, float]) -> Mapping[str, float]:
