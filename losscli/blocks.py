@@ -220,7 +220,7 @@ class Measure:
 
 def folded(plan: Plan, table: Table) -> Fold:
     """The fold of a table under the plan's link."""
-    return plan.signature.links[plan.link].fold(*table.arrays)
+    return plan.way().fold(*table.arrays)
 
 
 class Scaled(Sequence[Array]):

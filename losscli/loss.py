@@ -12,7 +12,7 @@ import inspect
 import math
 import pkgutil
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -22,6 +22,19 @@ from losscli.inputs import Array, Fold, Signature
 
 Slope = Array | tuple[Array, ...]
 Denominator = Literal["weights", "kept", "rows", "batch", "entries"]
+
+
+class Seldom(tuple[Any, ...]):
+    """Partials of which some are seldom asked for: those are thunks, called when they are."""
+
+    __slots__ = ()
+
+    def __getitem__(self, at: Any) -> Any:
+        partial: Any = super().__getitem__(at)
+        return partial() if callable(partial) else partial
+
+    def __iter__(self) -> Iterator[Array]:
+        return (self[at] for at in range(len(self)))
 
 
 @dataclass(frozen=True)

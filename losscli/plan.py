@@ -16,8 +16,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from losscli.errors import DataError, Place, UsageError
+from losscli.families.binary import smoothed
 from losscli.files.source import Source
-from losscli.inputs import IDENTITY, LABEL, Array, Groups, Input, Ints, Signature
+from losscli.inputs import IDENTITY, LABEL, Array, Groups, Input, Ints, Link, Signature
 
 Raw = np.ndarray[Any, Any]
 
@@ -171,6 +172,14 @@ class Plan:
         """How many axes of an input lie within a row: 1 for a vector."""
         axes = self.signature.entry(name).axes
         return int(self.signature.layout in ("classes", "rows")) if axes is None else len(axes) - 1
+
+    def way(self, link: str = "") -> Link:
+        """The link in force, or another one, with what is said of soft targets."""
+        made, share = self.signature.links[link or self.link], self.how.label_smoothing
+        if not share or "target" not in self.signature.names:
+            return made
+        at = self.signature.names.index("target")
+        return smoothed(made, share, at, "target", listed=self.own_axes("target") > 0)
 
     @cached_property
     def shared(self) -> Mapping[str, Array]:

@@ -232,15 +232,16 @@ def _numbers(plan: Plan, name: str, keep: Ints | None, start: int, stop: int, su
     if keep is not None:
         flat = flat[keep]
     block = np.asarray(flat, dtype=np.float64, order="F" if flat.ndim == 2 and flat.shape[-1] < FEW else "C")
-    if plan.how.zero_one_labels and name == "label":
+    signed = plan.how.zero_one_labels and name == "label"
+    if signed:
         block = _signed(block, _placer(plan, column, start, keep))
     domain = plan.signature.domain(name, plan.link)
-    # A float32 has half the bytes to look through.
-    looked = flat if flat.dtype == np.float32 and not domain.sums and name != "label" else block
-    if not (sure or domain.admits(looked)):
+    # A float32 has half the bytes to look through, and an integer no fraction.
+    plain = flat.dtype == np.float32 or (domain.index and flat.dtype.kind in "iu")
+    looked = flat if plain and not signed else block
+    # What single precision cannot decide double precision does.
+    if not (sure or domain.admits(looked) or domain.admits(block)):
         _refuse(domain, name, block, _placer(plan, column, start, keep))
-    if name == "target" and plan.how.label_smoothing:
-        return block * (1.0 - plan.how.label_smoothing) + plan.how.label_smoothing / 2.0
     return block
 
 

@@ -27,7 +27,7 @@ from losscli.errors import UsageError
 from losscli.evaluate import as_source, evaluate
 from losscli.formula import Program
 from losscli.grammar import FUNCTIONS, compiled
-from losscli.inputs import LABEL, Domain
+from losscli.inputs import LABEL, PROBABILITY, Domain
 from losscli.loss import Bound, Loss, Parameter, Pooled
 from losscli.plan import How, plan
 from losscli.results import Wants
@@ -164,7 +164,7 @@ def draws(loss: Loss, scale: float, seed: int, *, rows: int = ROWS) -> Iterator[
         # The formula of a pooled loss knows no weights; that they repeat its rows is a test of its own.
         if "sample-weight" in reads.options and not Witness(Draw(bound, data, How(link=link))).oracle.pooled:
             yield Draw(bound, data, How(link=link), rng.uniform(0.2, 3.0, rows))
-        if len(reads.differentiable) > 1:
+        if len(reads.differentiable) > 1 and reads.entry(reads.differentiable[1]).domain is not PROBABILITY:
             yield Draw(
                 bound,
                 _close(data, reads.differentiable, rng, reads.domain(reads.names[0], link).sums),
@@ -274,8 +274,14 @@ class Witness:
         """The inputs that hold rounded numbers; labels, counts and targets of 0 and 1 are exact."""
         reads = self.made.bound.loss.reads
         read = [entry.name for entry in reads.inputs if entry.domain is not LABEL and env.get(entry.name) is not None]
-        names = [name for name in read if name in reads.differentiable or not _whole(env[name])]
+        names = [name for name in read if self._moves(name) or not _whole(env[name])]
         return [*names, "v"] if "v" in env and not _whole(env["v"]) else names
+
+    def _moves(self, name: str) -> bool:
+        """Whether an input is never exact: what slopes are taken by, but for soft targets that nothing smooths."""
+        reads = self.made.bound.loss.reads
+        soft = name == "target" and reads.entry(name).domain is PROBABILITY
+        return self.made.how.label_smoothing > 0.0 if soft else name in reads.differentiable
 
     def _weight(self, unit: int) -> float:
         weight = self.oracle.table.weighing.weight

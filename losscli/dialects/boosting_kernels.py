@@ -36,7 +36,7 @@ def quantile(r: Array, *, tau: float) -> Rows:
     return Rows(plain.value, lambda: np.where(r >= 0.0, 1.0 - tau, -tau), plain.hess)
 
 
-def bce_of_xgboost(yes: Array, no: Array, t: Array, *, pos_weight: float) -> Rows:
+def bce_of_xgboost(yes: Array, no: Array, t: Array, _: Any, *, pos_weight: float) -> Rows:
     """A row whose target is 1 weighs pos_weight."""
     weight = np.where(t == 1.0, pos_weight, 1.0)
     positive, negative = weight * t, weight * (1.0 - t)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from losscli.errors import UsageError, did_you_mean
-from losscli.inputs import Array, Fold, Link, Partials
+from losscli.inputs import PROBABILITY, Array, Fold, Input, Link, Partials
 from losscli.loss import Batch, Dialect, Loss, Pooled, Rows, Slope
 
 # Each is a module of this package with a table DIALECTS.
@@ -41,9 +41,15 @@ def like(loss: Loss, peer: str) -> Loss:
     kernel = dialect.kernel or loss.kernel
     if dialect.factor != 1.0:
         kernel = _times(kernel, lambda *_: np.array([dialect.factor]))
-    return replace(
-        loss, reads=replace(loss.reads, links=links), params=params, kernel=kernel, dialect=replace(dialect, peer=peer)
-    )
+    reads = replace(loss.reads, links=links)
+    if dialect.kernel or dialect.folds or dialect.clip or dialect.averaged or dialect.hessian:
+        reads = replace(reads, inputs=tuple(map(_held, reads.inputs)))
+    return replace(loss, reads=reads, params=params, kernel=kernel, dialect=replace(dialect, peer=peer))
+
+
+def _held(entry: Input) -> Input:
+    """The input without a slope, if it holds soft targets: a library's own arithmetic has none by them here."""
+    return replace(entry, differentiable=False) if entry.name == "target" and entry.domain is PROBABILITY else entry
 
 
 def averaged(loss: Loss) -> Loss:

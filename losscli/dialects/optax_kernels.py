@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -53,7 +54,7 @@ def multiclass_perceptron(z: Array, y: Ints) -> Rows:
     return _foremost(z, y, 0.0)
 
 
-def focal(yes: Array, no: Array, t: Array, *, gamma: float, alpha: float | None) -> Rows:
+def focal(yes: Array, no: Array, t: Array, _: Any, *, gamma: float, alpha: float | None) -> Rows:
     """Cross-entropy with a soft target, times one factor: the probability of the target's opposite to the gamma."""
     surprise = t * yes + (1.0 - t) * no
     # In logarithms: what is smaller than any float still has a power.

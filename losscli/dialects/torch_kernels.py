@@ -66,15 +66,15 @@ def gaussian_nll(r: Array, v: Array, *, full: bool, eps: float) -> Rows:
 def probs(p: Array, target: Array) -> Fold:
     """Surprises of 100 at most; the slope divides by p (1 - p), 1e-12 at least."""
     plain = binary_probs(p, target)
-    yes, no, _ = plain.variables
+    yes, no, *others = plain.variables
 
     def gradient(a: Partials, _: str) -> Array:
         return np.asarray((a[1] * p - a[0] * (1.0 - p)) / np.maximum(p * (1.0 - p), _TERM))
 
-    return Fold((np.minimum(yes, 100.0), np.minimum(no, 100.0), target), gradient, plain.hessian)
+    return Fold((np.minimum(yes, 100.0), np.minimum(no, 100.0), *others), gradient, plain.hessian)
 
 
-def focal(yes: Array, no: Array, t: Array, *, gamma: float, alpha: float | None) -> Rows:
+def focal(yes: Array, no: Array, t: Array, _: Any, *, gamma: float, alpha: float | None) -> Rows:
     """Cross-entropy with a soft target, times one factor: the probability of the target's opposite to the gamma."""
     p, q = np.exp(-yes), np.exp(-no)
     surprise, wrong = t * yes + (1.0 - t) * no, p * (1.0 - t) + q * t

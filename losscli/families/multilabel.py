@@ -13,10 +13,15 @@ from losscli.inputs import PROBABILITY, REAL, Array, Domain, Fold, Input, Link, 
 
 
 def lists(z: Array, labels: Array) -> Fold:
-    """The scores, and the lists of true classes, -1 from where each ends."""
-    listed = np.logical_and.accumulate(labels >= 0.0, axis=1)
+    """The scores, and the lists of true classes, as wide as the longest one, -1 from where each ends."""
+    columns, going = [labels[:, :0]], np.ones(len(labels), dtype=np.bool_)
+    for column in labels.T:
+        going = going & (column >= 0.0)
+        if not going.any():
+            break
+        columns.append(np.where(going, column, -1.0)[:, None])
     return Fold(
-        (z, np.where(listed, labels, -1.0).astype(np.intp)),
+        (z, np.concatenate(columns, axis=1).astype(np.intp)),
         gradient=lambda a, _: a[0],
         hessian=lambda a, b, _: b[0],  # noqa: ARG005
     )
@@ -34,7 +39,7 @@ MULTILABEL = Signature(
     "multilabel",
     (
         Input("logits", REAL, differentiable=True, help="one score per class (N, C)"),
-        Input("target", PROBABILITY, help="0, 1 or a probability between, per class (N, C)"),
+        Input("target", PROBABILITY, differentiable=True, help="0, 1 or a probability between, per class (N, C)"),
     ),
     "rows",
     {

@@ -1,10 +1,12 @@
 """Binary losses, written in the surprises of the two outcomes or in their probabilities.
 
-``yes`` = -log p and ``no`` = -log(1 - p), both in nats; t in [0, 1] is the weight of the first.
+``yes`` = -log p and ``no`` = -log(1 - p), both in nats; t in [0, 1] is the weight of the first. A kernel's last slope
+is that by t, the difference of the losses of the two outcomes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 import numpy as np
@@ -12,9 +14,27 @@ import numpy as np
 from losscli.families.binary import BINARY
 from losscli.families.outcomes import OUTCOMES, Outcomes
 from losscli.inputs import Bools
-from losscli.loss import Kinks, Param, Rows, loss
+from losscli.loss import Kinks, Param, Rows, Seldom, loss
 from losscli.losses.focal import focus
 from losscli.stable import Array, over, surplus, times
+
+
+def _lead(a: float, yes: Array, b: float, no: Array, apart: Callable[[], Array]) -> Array:
+    """a yes - b no, by ``apart``, which is yes - no with all of its digits, where the two nearly cancel."""
+    plain: Array = np.asarray(a * yes if a else 0.0) - np.asarray(b * no if b else 0.0)
+    if not 0.5 * b <= a <= 2.0 * b:
+        return plain
+    return np.where((yes < 4.0 * no) & (no < 4.0 * yes), b * apart() + (a - b) * yes, plain)
+
+
+def _sure(odds: Array, yes: Array, no: Array) -> tuple[Array, Array]:
+    """The losses of both outcomes, also of one that cannot be where it has no weight."""
+    return np.where(np.isneginf(odds), np.inf, yes), np.where(np.isposinf(odds), np.inf, no)
+
+
+def _discounted(odds: Array, yes: Array, no: Array, gamma: float, other: float) -> Array:
+    """q^γ yes - p^η no as p^η ((e^x - 1) yes + (yes - no)) with x = log(q^γ/p^η) = (η - γ) no - η (no - yes)."""
+    return np.exp(-other * yes) * (np.expm1((other - gamma) * no - other * odds) * yes - odds)
 
 
 @loss(
@@ -28,14 +48,23 @@ def bce(
     yes: Array,
     no: Array,
     t: Array,
+    odds: Callable[[], Array],
     *,
     pos_weight: Annotated[float, Param("weight of the positive outcome", above=0)] = 1.0,
 ) -> Rows:
     """Binary cross-entropy in nats, the negative log-probability of the outcome."""
     positive, negative = t if pos_weight == 1.0 else pos_weight * t, 1.0 - t
+
+    def by_target() -> Array:
+        if pos_weight == 1.0:
+            return -odds()
+        z = odds()
+        first, second = _sure(z, yes, no)
+        return _lead(pos_weight, first, 1.0, second, lambda: -z)
+
     return Rows(
         positive * yes + negative * no,
-        grad=lambda: (positive, negative),
+        grad=lambda: Seldom((positive, negative, by_target)),
         hess=lambda: (np.zeros_like(t), np.zeros_like(t)),
     )
 
@@ -52,6 +81,7 @@ def focal(
     yes: Array,
     no: Array,
     t: Array,
+    odds: Callable[[], Array],
     *,
     gamma: Annotated[float, Param("how much well-classified samples are discounted", at_least=0)] = 2.0,
     alpha: Annotated[
@@ -65,9 +95,16 @@ def focal(
     positive = t if alpha is None else alpha * t
     negative = 1.0 - t if alpha is None else (1.0 - alpha) * (1.0 - t)
     right, wrong = focus(yes, gamma), focus(no, gamma)
+
+    def by_target() -> Array:
+        a, b = (1.0, 1.0) if alpha is None else (alpha, 1.0 - alpha)
+        z = odds()
+        first, second = _sure(z, right.value, wrong.value)
+        return _lead(a, first, b, second, lambda: _discounted(z, yes, no, gamma, gamma))
+
     return Rows(
         positive * right.value + negative * wrong.value,
-        grad=lambda: (positive * right.slope(), negative * wrong.slope()),
+        grad=lambda: Seldom((lambda: positive * right.slope(), lambda: negative * wrong.slope(), by_target)),
         hess=lambda: (times(positive, right.curve()), times(negative, wrong.curve())),
     )
 
@@ -109,14 +146,17 @@ def poly1_bce(
             p < 0.25, (1.0 - slant) + 2.0 * slant * p, np.where(q < 0.25, (1.0 + slant) - 2.0 * slant * q, middle)
         )
 
-    def grad() -> Array:
+    def slope() -> Array:
         yes, no = t * tilt(p, q), u * tilt(q, p)
         return no * p - yes * q if view.logit else over(no, q) - over(yes, p)
+
+    def by_target() -> Array:
+        return -view.odds() - 2.0 * epsilon * view.lean()
 
     def hess() -> Array:
         return p * q * (t * bend(1.0) + u * bend(-1.0)) if view.logit else over(t, p * p) + over(u, q * q)
 
-    return Rows(t * loss(view.yes, q) + u * loss(view.no, p), grad, hess)
+    return Rows(t * loss(view.yes, q) + u * loss(view.no, p), lambda: Seldom((slope, by_target)), hess)
 
 
 def _shifted(view: Outcomes, clip: float) -> Array:
@@ -167,10 +207,17 @@ def asymmetric(
     live = x > 0.0 if clip else np.ones(x.shape, dtype=np.bool_)
     factor = np.where(live, x**gamma_neg, 0.0)
 
-    def grad() -> Array:
+    def slope() -> Array:
         if view.logit:
             return u * (factor * p * (gamma_neg * ratio * q + share)) - t * (q * hit.slope())
         return times(u, factor * (gamma_neg * times(rest, ratio) + 1.0) / rest) - times(t, hit.slope() / p)
+
+    def by_target() -> Array:
+        z, yes, no = view.odds(), hit.value, factor * surprise
+        yes, sure = _sure(z, yes, no)
+        if clip:
+            return yes - no
+        return _lead(1.0, yes, 1.0, sure, lambda: _discounted(z, view.yes, view.no, gamma_pos, gamma_neg))
 
     def hess() -> Array:
         # As for focal, the curvature of 0 < gamma < 1 is truly infinite where x is 0.
@@ -182,7 +229,7 @@ def asymmetric(
         miss = (factor / rest + steep * ((gamma_neg - 1.0) * times(rest, ratio) + 2.0)) / rest
         return times(u, miss) + times(t, (hit.slope() + hit.curve()) / (p * p))
 
-    return Rows(times(t, hit.value) + times(u, factor * surprise), grad, hess)
+    return Rows(times(t, hit.value) + times(u, factor * surprise), lambda: Seldom((slope, by_target)), hess)
 
 
 @loss(
@@ -198,5 +245,9 @@ def binary_zero_one(view: Outcomes, t: Array) -> Rows:
 
     A soft target t mixes the two outcomes' losses, t and 1 - t.
     """
-    value = np.where(view.lean() > 0.0, 1.0 - t, t)
-    return Rows(value, grad=lambda: np.zeros_like(t), hess=lambda: np.zeros_like(t))
+    yes = view.lean() > 0.0
+    return Rows(
+        np.where(yes, 1.0 - t, t),
+        grad=lambda: Seldom((np.zeros_like(t), lambda: np.where(yes, -1.0, 1.0))),
+        hess=lambda: np.zeros_like(t),
+    )

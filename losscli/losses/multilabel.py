@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from losscli.families.multilabel import LABEL_LISTS, MULTILABEL
 from losscli.inputs import Bools, Ints
-from losscli.loss import Kinks, Rows, loss
+from losscli.loss import Kinks, Rows, Seldom, loss
 from losscli.stable import Array, row_sums
 
 
@@ -19,26 +19,28 @@ from losscli.stable import Array, row_sums
     sources=("Good (1952), Rational decisions, JRSS B 14(1); once per class",),
     peers=("torch.nn.MultiLabelSoftMarginLoss", "optax.sigmoid_binary_cross_entropy, the mean over the classes"),
 )
-def multilabel_soft_margin(yes: Array, no: Array, t: Array) -> Rows:
+def multilabel_soft_margin(yes: Array, no: Array, t: Array, odds: Callable[[], Array]) -> Rows:
     """Mean over the classes of their binary cross-entropies in nats."""
     classes = t.shape[1]
     u = 1.0 - t
     return Rows(
         row_sums(t * yes + u * no) / classes,
-        grad=lambda: (t / classes, u / classes),
+        grad=lambda: Seldom((t / classes, u / classes, lambda: -odds() / classes)),
         hess=lambda: (np.zeros_like(t), np.zeros_like(t)),
     )
 
 
 def _shortfalls(z: Array, lists: Ints) -> Iterator[tuple[Ints, Array]]:
     """For each place in the lists the class that stands there, and what it lacks to lead each false class by 1."""
-    rows = np.arange(len(z))
-    false = np.ones(z.shape, dtype=np.bool_)
-    row, place = np.nonzero(lists >= 0)
-    false[row, lists[row, place]] = False
+    rows, false = np.arange(len(z)), np.array(z)
     for own in lists.T:
-        rivals = false & (own >= 0)[:, None]
-        yield own, np.where(rivals, np.maximum(0.0, 1.0 + (z - z[rows, own][:, None])), 0.0)
+        # A true class is far below any that others should lead.
+        false[rows[own >= 0], own[own >= 0]] = -np.inf
+    for own in lists.T:
+        lead = np.where(own >= 0, z[rows, own], np.inf)
+        short = false - lead[:, None]
+        short += 1.0
+        yield own, np.clip(short, 0.0, np.inf, out=short)
 
 
 def _pieces(z: Array, lists: Ints) -> Bools:

@@ -90,7 +90,7 @@ class Slopes:
 
     def fold_of(self, arrays: Sequence[Any], link: str = "") -> Fold:
         """The fold of other data, or by another way of giving them."""
-        return self.plan.signature.links[link or self.plan.link].fold(*arrays)
+        return self.plan.way(link).fold(*arrays)
 
     @cached_property
     def value(self) -> Array:
@@ -154,6 +154,20 @@ def _shares(slopes: Slopes, step: float) -> Iterator[Array]:
         yield from _by_variables(slopes, step)
     if slopes.plan.signature.layout != "elements" and (not softened or slopes.order == 2):
         yield from _by_inputs(slopes, step)
+    if slopes.name == "target" and slopes.plan.signature.entry("target").domain is PROBABILITY:
+        yield step * slopes.scale * _of_outcomes(slopes)
+
+
+def _of_outcomes(slopes: Slopes) -> Array:
+    """The sizes of the losses of both outcomes: the slope by a soft target is the difference of the two."""
+    at, total = slopes.plan.signature.names.index("target"), np.zeros(1)
+    for outcome in (0.0, 1.0):
+        arrays = list(slopes.table.arrays)
+        arrays[at] = np.full_like(arrays[at], outcome)
+        fold = slopes.fold_of(arrays)
+        losses = _losses(slopes, fold, fold.variables, slopes.totals)
+        total = total + np.abs(losses.reshape(-1, *[1] * (arrays[at].ndim - 1)))
+    return total
 
 
 def spread(slopes: Slopes) -> float:

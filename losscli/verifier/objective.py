@@ -88,7 +88,7 @@ class Objective:
         """The fold with the input replaced."""
         arrays = list(self.table.arrays)
         arrays[self.at] = x
-        return self.plan.signature.links[self.plan.link].fold(*arrays)
+        return self.plan.way().fold(*arrays)
 
     @cached_property
     def held(self) -> Any:

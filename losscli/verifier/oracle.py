@@ -34,7 +34,7 @@ class Oracle:
     @cached_property
     def program(self) -> Program:
         """The formula with the definitions of its variables under the link in force."""
-        return Program(self.bound.loss.formula, self.plan.signature.links[self.plan.link].where)
+        return Program(self.bound.loss.formula, self.plan.way().where)
 
     def value(self, unit: int, *, digits: int = 50) -> mpf:
         """The weighted loss of a unit."""

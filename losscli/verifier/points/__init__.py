@@ -41,7 +41,8 @@ def _saturation(bound: Bound, link: str, rng: np.random.Generator) -> list[Case]
     for number, name in enumerate(reads.differentiable):
         domain = reads.domain(name, link)
         array = data[name]
-        if reads.entry(name).shared or domain.breaks is not None:
+        # Soft targets stay: what saturates beside them is of every kind.
+        if reads.entry(name).shared or domain.breaks is not None or (number and domain is inputs.PROBABILITY):
             continue
         if domain.sums:
             # Two distributions are not the same one.

@@ -84,10 +84,11 @@ def _probabilities(bound: Bound, link: str, rng: np.random.Generator) -> list[Ca
             several += [{**data, name: x} for data, x in _sharp(reads, link, rng, name, number)]
         elif (domain.low, domain.high) == (0.0, 1.0):
             edges = np.array(_NEARLY_0 + _NEARLY_1)
-            for target in (0.0, 1.0, 0.3):
+            beside = "target" in reads.names and name != "target"
+            for target in (0.0, 1.0, 0.3) if beside else (0.0,):
                 data = draw(reads, rng, link, rows=len(edges))
                 data[name] = np.broadcast_to(edges.reshape(-1, *[1] * (data[name].ndim - 1)), data[name].shape).copy()
-                several.append({**data, "target": np.full(data["target"].shape, target)} if "target" in data else data)
+                several.append({**data, "target": np.full(data["target"].shape, target)} if beside else data)
     return [Case("probabilities", data, How(link=link)) for data in sound(bound, link, several)]
 
 
