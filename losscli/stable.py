@@ -187,7 +187,7 @@ def others(x: Array) -> Array:
     rows = np.arange(len(x))
     top = np.abs(x).argmax(axis=1)
     rest = row_sums(x)[:, None] - x
-    without = x.copy()
+    without = np.array(x)
     without[rows, top] = 0.0
     rest[rows, top] = row_sums(without)
     return rest

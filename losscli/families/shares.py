@@ -19,7 +19,7 @@ from losscli.stable import over, times
 # Below this |log(a/b)| a - b is taken from it.
 _NEAR = 1.0
 # Some way above the smallest float that has all its digits.
-_SMALL = 1e-300
+SMALL = 1e-300
 
 
 def difference(a: Array, b: Array, ratio: Array) -> Array:
@@ -50,7 +50,7 @@ class Tilted:
 def _weighed(p: Array, log: Array, a: Array) -> Array:
     """p a, where p may be too small for all of its digits; 0 times anything is 0."""
     made = times(p, a)
-    small = p < _SMALL
+    small = p < SMALL
     if not small.any():
         return made
     whole = np.copysign(np.exp(log + np.log(np.abs(a))), a)

@@ -9,7 +9,7 @@ import numpy as np
 from losscli.families.vectors import VECTORS
 from losscli.inputs import Bools
 from losscli.loss import Kinks, Param, Rows, loss
-from losscli.stable import Array, norm, others, over, row_sums, times, unit
+from losscli.stable import Array, along, norm, others, over, row_sums, times, unit
 
 
 def _same(x: Array, y: Array, *_: Array) -> Bools:
@@ -29,11 +29,15 @@ def euclidean(x: Array, y: Array) -> Rows:
     d = x - y
     size = norm(d)
 
+    def grad() -> tuple[Array, Array]:
+        slope = along(d, size)
+        return slope, -slope
+
     def hess() -> tuple[Array, Array]:
-        curve = over(others(unit(d) ** 2), size)
+        curve = over(others(along(d, size) ** 2), size)
         return curve, curve
 
-    return Rows(size[:, 0], grad=lambda: (unit(d), -unit(d)), hess=hess)
+    return Rows(size[:, 0], grad, hess)
 
 
 @loss(

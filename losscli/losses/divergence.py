@@ -13,7 +13,7 @@ import numpy as np
 
 from losscli.families.distributions import DISTRIBUTION, DISTRIBUTIONS, EVENTS, MASSES
 from losscli.families.pairs import Pair
-from losscli.families.shares import Given
+from losscli.families.shares import SMALL, Given
 from losscli.inputs import Bools
 from losscli.loss import Kinks, Param, Rows, loss
 from losscli.stable import Array, norm, over, row_sums, sigmoid, softplus, times
@@ -21,6 +21,10 @@ from losscli.stable import Array, norm, over, row_sums, sigmoid, softplus, times
 Base = Annotated[float | None, Param("base of the logarithm: 2 for bits; natural without", above=1)]
 _IN_BASE = "/(1 if base == None else log(base))"
 _COVER = "Cover & Thomas (2006), Elements of information theory, 2nd ed., doi:10.1002/047174882X"
+
+
+# Up to here the sum of the two terms of a lean loses a bit or two.
+_FAR = 0.9
 
 
 def _in_base(base: float | None, rows: Rows) -> Rows:
@@ -152,10 +156,16 @@ def _coincide(pair: Pair) -> Bools:
 
 def _lean(pair: Pair, part: Given, sign: float) -> Array:
     """log(2 part/(p + q)), but for a number per row where the pair is bound; the sign is 1 for p and -1 for q."""
-    ratio, gap = sign * pair.ratio, sign * pair.gap
     if not pair.bound:
-        near = np.where(gap >= 0.0, np.log1p(over(gap, pair.p.p + pair.q.p)), -np.log1p(-over(gap, 2.0 * part.p)))
-        return np.where(ratio < -1.0, ratio + (math.log(2.0) - np.log1p(np.exp(ratio))), near)
+        gap = sign * pair.gap
+        # From the smaller of the two the quotient grows, so that the sign is all that depends on which it is.
+        made = np.copysign(np.log1p(over(np.abs(gap), np.minimum(pair.p.p + pair.q.p, 2.0 * part.p))), gap)
+        tiny = part.p < SMALL
+        if not tiny.any():
+            return made
+        ratio = sign * pair.ratio
+        return np.where(tiny & (ratio < -1.0), ratio + (math.log(2.0) - np.log1p(np.exp(ratio))), made)
+    ratio = sign * pair.ratio
     # -log(1 + q/p) less that of the most probable class, which the others may be close to.
     rows, top = np.arange(len(ratio)), part.p.argmax(axis=1)
     ahead = sign * (pair.lead[rows, top][:, None] - pair.lead)
@@ -188,9 +198,12 @@ def js(
     total = p.p + q.p
     lean = over(gap, total)
     # p = m(1+l), q = m(1-l): each term is even in l and starts at l², which only this form keeps.
-    near = 2.0 * lean * np.arctanh(lean) + np.log1p(-lean * lean)
-    far = times(1.0 + lean, np.log1p(lean)) + times(1.0 - lean, np.log1p(-lean))
-    terms = np.where(np.abs(lean) < 0.5, near, far)
+    terms = 2.0 * lean * np.arctanh(lean) + np.log1p(-lean * lean)
+    # Few classes lean so far that it would cancel: they are picked out, as choosing costs more than the arithmetic.
+    flat = lean.ravel("K")
+    far = np.flatnonzero(np.abs(flat) > _FAR)
+    steep = flat[far]
+    terms.ravel("K")[far] = times(1.0 + steep, np.log1p(steep)) + times(1.0 - steep, np.log1p(-steep))
 
     def slopes() -> tuple[Array, Array]:
         return _lean(pair, p, 1.0) / 2.0, _lean(pair, q, -1.0) / 2.0
