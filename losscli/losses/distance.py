@@ -9,7 +9,7 @@ import numpy as np
 from losscli.families.vectors import VECTORS
 from losscli.inputs import Bools
 from losscli.loss import Kinks, Param, Rows, loss
-from losscli.stable import Array, along, norm, others, over, row_sums, times, unit
+from losscli.stable import Array, along, norm, others, over, row_sums, times
 
 
 def _same(x: Array, y: Array, *_: Array) -> Bools:
