@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,7 +38,9 @@ def test_value_and_slopes_are_those_of_the_formula_with_the_scores_written_out(l
         assert check(Draw(bound, data, How(link=link)), ["gradient"], rows=[0, 2], width=1)
 
 
-@pytest.mark.parametrize("name", ["ce", "bce", "hinge", "focal", "poisson"])
+@pytest.mark.parametrize(
+    "name", ["ce", "bce", "hinge", "focal", "poisson", "multilabel-soft-margin", "multilabel-margin"]
+)
 def test_gradcheck_passes_behind_a_head(name: str) -> None:
     found = gradcheck(losscli.get(name).linear.bind())
     assert found.verdict == "pass"
@@ -133,3 +137,30 @@ def test_the_command_line_reads_features_weights_and_a_bias(tmp_path: Path, caps
     assert "weights must have 3 along axis D, as features has" in capsys.readouterr().err
     assert run(["compute", "cosine", "--linear", files["x"], files["x"]]) == 2
     assert "reads no scores" in capsys.readouterr().err
+
+
+def test_several_outputs_have_a_head_too(tmp_path: Path) -> None:
+    rng = np.random.default_rng(9)
+    arrays = {"x": rng.normal(size=(6, 2)), "w": rng.normal(size=(3, 2)), "b": rng.normal(size=3)}
+    arrays |= {"t": rng.integers(0, 2, (6, 3)).astype(float), "short": np.ones((6, 2))}
+    for name, array in arrays.items():
+        np.save(tmp_path / f"{name}.npy", array)
+
+    def compute(words: str) -> Any:
+        command = [sys.executable, "-m", "losscli", "compute", "multilabel-soft-margin", "--linear", *words.split()]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    scores = arrays["x"] @ arrays["w"].T + arrays["b"]
+    miss = (1.0 / (1.0 + np.exp(-scores)) - arrays["t"]) / arrays["t"].size
+    right = {"weights": miss.T @ arrays["x"], "bias": miss.sum(axis=0), "features": miss @ arrays["w"]}
+    plain = losscli.evaluate(losscli.get("multilabel-soft-margin").bind(), {"logits": scores, "target": arrays["t"]})
+    penalty = {"weights": 0.25 * np.sign(arrays["w"]) + 2.0 * arrays["w"], "bias": 0.0, "features": 0.0}
+    for name, slope in right.items():
+        done = compute(f"x.npy w.npy b.npy t.npy --grad --wrt {name} --l1 0.25 --l2 1 --json")
+        made = json.loads(done.stdout)
+        assert made["gradient"]["values"] == pytest.approx(np.asarray(slope + penalty[name]), rel=1e-13)
+        risk = 0.25 * np.abs(arrays["w"]).sum() + (arrays["w"] ** 2).sum()
+        assert made["value"] == pytest.approx(plain.value + risk, rel=1e-14)
+    done = compute("x.npy w.npy short.npy")
+    assert done.returncode == 3
+    assert "target must have 3 along axis C, as weights has" in done.stderr

@@ -20,7 +20,7 @@ def linear(reads: Signature) -> Signature:
     Weights (C, D) and bias (C) for scores of C classes; weights (D) and one bias for one score per row.
     """
     scores, *others = reads.inputs
-    classes = reads.layout == "classes"
+    classes = reads.layout in ("classes", "rows")
     axes = ("CD", "C") if classes else ("D", "1")
     weights = Input("weights", REAL, differentiable=True, help=f"({', '.join(axes[0])})", axes=axes[0])
     bias = Input("bias", REAL, differentiable=True, help=f"({', '.join(axes[1])})", axes=axes[1], optional=True)
@@ -29,7 +29,12 @@ def linear(reads: Signature) -> Signature:
     return replace(
         reads,
         name=f"linear-{reads.name}",
-        inputs=(_FEATURES, weights, bias, *(replace(entry, axes="N") for entry in others)),
+        inputs=(
+            _FEATURES,
+            weights,
+            bias,
+            *(replace(entry, axes="NC" if reads.layout == "rows" else "N") for entry in others),
+        ),
         layout="rows",
         links={
             name: Link(_fold(link.fold, scores.name, classes), (where, *link.where), reveals=False)

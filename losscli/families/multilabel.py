@@ -47,6 +47,7 @@ MULTILABEL = Signature(
         "probs": Link(BINARY.links["probs"].fold, (("p", "logits"), ("t", "target")), {"logits": PROBABILITY}),
     },
     options=WEIGHTED | {"label-smoothing"},
+    head=True,
 )
 LISTED = Domain("a class index, or -1 from where the row's list ends", low=-1.0, index=True)
 LABEL_LISTS = Signature(
@@ -66,4 +67,5 @@ LABEL_LISTS = Signature(
         ),
     },
     options=WEIGHTED,
+    head=True,
 )
