@@ -69,16 +69,20 @@ class Cosines:
 
 
 def _upright(across: Array, u: Array) -> Array:
-    """What lies across unit vectors, with what each has along its largest coordinate taken from the other coordinates.
+    """What lies across vectors, with what it has along a coordinate that is most of one taken from the others.
 
-    Where a vector all but lies on an axis, the difference of two numbers close to 1 has left nothing there.
+    Where a vector all but lies on an axis, the difference of two numbers close to each other has left nothing there.
     """
-    rows, top = np.arange(len(u)), np.abs(u).argmax(axis=1)
-    most = u[rows, top]
-    tilt = across * u
-    tilt[rows, top] = 0.0
-    made = across.copy()
-    made[rows, top] = np.where(most * most > 0.5, -row_sums(tilt) / most, across[rows, top])
+    squares = u * u
+    # What is more than half of a sum has more than a quarter of its square in squares: few rows are looked at closely.
+    rows = np.flatnonzero(row_sums(squares * squares) > 0.2 * row_sums(squares) ** 2)
+    own, top = u[rows], squares[rows].argmax(axis=1)
+    at = np.arange(len(rows)), top
+    tilt = across[rows] * own
+    tilt[at] = 0.0
+    leads = squares[rows, top] > 0.5 * row_sums(squares[rows])
+    made = np.array(across)
+    made[rows, top] = np.where(leads, -row_sums(tilt) / own[at], across[rows, top])
     return made
 
 
@@ -130,32 +134,63 @@ class Turn:
     defined: Bools
 
 
+@dataclass(frozen=True)
+class _Units:
+    """The cosines of pairs of vectors, and the unit vectors that they are taken from; all but these are (M, 1)."""
+
+    u: Array
+    v: Array
+    length: Array
+    breadth: Array
+    whole: Array
+    part: Array
+    apart: Array
+
+    @classmethod
+    def of(cls, x: Array, y: Array) -> _Units:
+        length, breadth = norm(x), norm(y)
+        u, v = along(x, length), along(y, breadth)
+        turn = row_sums(u * v)[:, None]
+        whole = np.where(np.abs(turn) < _STEEP, 0.0, np.sign(turn))
+        apart = v - whole * u
+        part = np.where(whole == 0.0, turn, whole * row_sums(apart * apart)[:, None] / -2.0)
+        return cls(u, v, length, breadth, whole, part, apart)
+
+    def side(self, name: str) -> tuple[Array, Array, Array]:
+        """A unit vector, what the other has across it, and the length."""
+        u, v, whole, part = self.u, self.v, self.whole, self.part
+        defined = (self.length > 0.0) & (self.breadth > 0.0)
+        if name == "x":
+            return u, _upright(self.apart - part * u, u), np.where(defined, self.length, np.inf)
+        across = np.where(whole == 0.0, u, -whole * self.apart) - part * v
+        return v, _upright(across, v), np.where(defined, self.breadth, np.inf)
+
+
 def angle(x: Array, y: Array, label: Array) -> Fold:
     """The cosine and the label; partials are taken with respect to the cosine."""
     length, breadth = norm(x), norm(y)
-    u, v = along(x, length), along(y, breadth)
-    turn = row_sums(u * v)[:, None]
-    whole = np.where(np.abs(turn) < _STEEP, 0.0, np.sign(turn))
-    apart = v - whole * u
-    part = np.where(whole == 0.0, turn, whole * row_sums(apart * apart)[:, None] / -2.0)
-    defined = (length > 0.0) & (breadth > 0.0)
-
-    def side(name: str) -> tuple[Array, Array, Array]:
-        """A unit vector, what the other has across it, and the length."""
-        if name == "x":
-            return u, _upright(apart - part * u, u), np.where(defined, length, np.inf)
-        across = np.where(whole == 0.0, u, -whole * apart) - part * v
-        return v, _upright(across, v), np.where(defined, breadth, np.inf)
+    both = length * breadth
+    whole, part = np.zeros_like(both), row_sums(x * y)[:, None] / both
+    # Elsewhere, and where products may overflow or vanish, the unit vectors are compared.
+    plain = (np.abs(part) < _STEEP) & (np.minimum(length, breadth) > 1e-70) & (np.maximum(length, breadth) < 1e70)
+    rest = np.flatnonzero(~plain)
+    close = _Units.of(x[rest], y[rest])
+    whole[rest], part[rest] = close.whole, close.part
 
     def gradient(a: Partials, name: str) -> Array:
-        _, across, size = side(name)
-        return a[0][:, None] * across / size
+        by_cosine = a[0][:, None]
+        own, other, size = (x, y, length) if name == "x" else (y, x, breadth)
+        made = _upright(other * (by_cosine / both) - own * (by_cosine * part / (size * size)), own)
+        _, across, wide = close.side(name)
+        made[rest] = by_cosine[rest] * across / wide
+        return made
 
     def hessian(a: Partials, b: Partials, name: str) -> Array:
-        own, across, size = side(name)
+        own, across, size = _Units.of(x, y).side(name)
         bend = a[0][:, None] * (2.0 * own * across + (whole + part) * others(own * own))
         return (b[0][:, None] * across * across - bend) / size / size
 
+    defined = (length > 0.0) & (breadth > 0.0)
     return Fold((Turn(whole[:, 0], part[:, 0], defined[:, 0]), label), gradient, hessian)
 
 
