@@ -15,6 +15,7 @@ from losscli.loss import catalogue
 from losscli.verifier.ledger import Ledger
 from losscli.verifier.numeric.probes import probe
 from losscli.verifier.objective import Column
+from losscli.verifier.own import examine
 from losscli.verifier.own.answer import Remarks
 from losscli.verifier.own.entries import bits_of
 from losscli.verifier.own.functions import Claimant
@@ -826,3 +827,7 @@ def test_what_a_function_does_not_accept_is_said_and_is_no_fault(check):
     code, about = check(TIED, "first")
     assert code == 0
     assert any(note.startswith("ignored labels: not looked at: ") and "IndexError" in note for note in about["notes"])
+
+
+def test_fewer_entries_of_large_inputs_are_looked_at_one_by_one():
+    assert [examine._affordable(size) for size in (15, 10_000, 100_000, 10_000_000)] == [256, 256, 100, 16]

@@ -26,6 +26,7 @@ WAYS_OUT = {
     "command-start": "write the command as in a shell, in quotes: --command 'node loss.js'",
     "command-died": "run the command by hand and give it a line of JSON",
     "command-answer": 'answer each line with one: {"value": 1.5, "gradient": {"x": [1, 2]}}',
+    "function-timeout": "--timeout allows more time, fewer rows take less",
     "command-timeout": "flush after each answer; --timeout allows more time",
     "jacobian-none": "leave --jacobian out",
     "linear": "losscli show LOSS tells what a loss reads",

@@ -6,6 +6,7 @@ import contextlib
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,6 @@ from losscli.verifier.junit import junit
 from losscli.verifier.own import check as own
 from losscli.verifier.own.answer import content, headline
 from losscli.verifier.own.drawn import labelled
-from losscli.verifier.own.examine import LIMIT
 from losscli.verifier.own.foreign import Program
 from losscli.verifier.own.functions import Target, Values, is_function, load
 
@@ -84,13 +84,19 @@ def _options() -> list[Option]:
     return [
         Option("command", str, None, "A program that answers a line of JSON with another.", metavar="COMMAND"),
         Option("inputs", str, None, "The names of the inputs of a command, in order.", metavar="a,b"),
-        Option("timeout", float, 60.0, "Seconds that a command may take for an answer.", metavar="SECONDS"),
+        Option(
+            "timeout",
+            float,
+            60.0,
+            "Seconds that the function or the command may take for an answer.",
+            metavar="SECONDS",
+        ),
         Option("grad_name", str, None, "The function of the same file that claims the gradient.", metavar="NAME"),
         Option("against", str, None, "The loss whose slopes an objective must return.", metavar="LOSS"),
         Option("loss_name", str, None, "The function of the same file whose slopes it must return.", metavar="NAME"),
         Option("wrt", str, None, "The slopes with respect to one input only.", metavar="NAME"),
         Option("shape", str, None, "The shape of inputs that are drawn, such as 5,3.", metavar="N,C"),
-        Option("entries", int, LIMIT, "Entries to look at one by one, where the rows need each other.", least=1),
+        Option("entries", int, None, "Entries to look at one by one, where the rows need each other.", least=1),
         Option("dtype", str, None, "What two bytes without a type are in NPY files.", choices=("bf16",)),
         Option("seed", int, 0, "The seed of inputs that are drawn.", least=0),
         Option("strict", bool, False, "Exit 1, not 4, when nothing can be said."),
@@ -109,7 +115,7 @@ def _check(
         against=None if loss is None else loss.bind(**params),
         wrt=given["wrt"] or "",
         shape=_shape(given["shape"]),
-        entries=given["entries"],
+        entries=given["entries"] or 0,
         seed=given["seed"],
         command=rerun("gradcheck", words),
     )
@@ -122,6 +128,7 @@ def _check(
             with Program(given["command"], given["timeout"]) as program:
                 answer = own.check_program(program, names, data, asked)
         else:
+            target = replace(target, patience=given["timeout"])
             required, optional = own.inputs_of(target)
             data = _read(given["data"] or [], inputs or required, optional, given["dtype"] or "")
             answer = own.check_target(target, data, asked)

@@ -13,7 +13,7 @@ from losscli.loss import Bound
 from losscli.verifier.own.answer import Answer
 from losscli.verifier.own.boosting import Booster, check_against, check_beside
 from losscli.verifier.own.drawn import TIES, Drawing, drawings
-from losscli.verifier.own.examine import LIMIT, Examination, Given
+from losscli.verifier.own.examine import Examination, Given
 from losscli.verifier.own.foreign import PROGRAM, Program, frameworks_of
 from losscli.verifier.own.functions import Claimant, Inputs, RaisedError, Target, claimant_of
 from losscli.verifier.points.material import SCALES
@@ -30,7 +30,7 @@ class Asked:
     against: Bound | None = None
     wrt: str = ""
     shape: tuple[int, ...] | None = None
-    entries: int = LIMIT
+    entries: int = 0
     seed: int = 0
     command: str = ""
 

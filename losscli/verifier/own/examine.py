@@ -25,7 +25,9 @@ from losscli.verifier.own.functions import NUMPY, Claimant, Claims, Inputs, Rais
 from losscli.verifier.own.recognise import recognised
 from losscli.verifier.witness.complex_step import complex_step
 
-LIMIT = 256  # entries of a function that mixes its rows, looked at one by one
+# Entries of a function that mixes its rows, looked at one by one: each takes some fifty calls with all the numbers
+# there are, and so many of these together are a matter of seconds.
+_MOST, _FEWEST, _NUMBERS, _CALLED = 256, 16, 5e8, 50
 _COLUMNS = 64
 _STEPPED = 3  # entries that the complex step is asked about, each some forty calls of the guard
 _CALLS = 5  # of a function with the same inputs, to see whether it gives the same answer
@@ -48,12 +50,13 @@ class Examination:
 
     The reference is the slope of the value by a Ridders table with an error bar; before a claim is called wrong, the
     integral of the claimed gradient, or the Taylor test, must disagree with what the value gains, too. Of a function
-    that mixes its rows ``limit`` entries are looked at one by one; of all of them together if there are more.
+    that mixes its rows ``limit`` entries are looked at one by one, or as many as take a few seconds (0); of all of them
+    together if there are more.
     ``defaults`` are those of the function's other parameters.
     """
 
     seed: int = 0
-    limit: int = LIMIT
+    limit: int = 0
     defaults: Mapping[str, Any] = field(default_factory=dict)
     ledger: Ledger = field(default_factory=Ledger)
     remarks: Remarks = field(default_factory=Remarks)
@@ -152,7 +155,7 @@ class Examination:
 
     def _entries(self, kind: str, entries: Entries, claim: Array, bits: int) -> None:
         """The entries of one input: slopes, verdicts, a witness, planted faults; ``bits`` are those of the claim."""
-        limit = _COLUMNS if entries.separable else self.limit
+        limit = _COLUMNS if entries.separable else self.limit or _affordable(claim.size)
         columns = entries.columns(limit, self.seed, largest(claim))
         looked = entries.count(limit)
         if looked < claim.size:
@@ -216,6 +219,11 @@ class Examination:
         wanted = certificate.verdict == "fail" and not self.ledger.failures
         located = locate(lines, lines.x, claim, seed=self.seed) if wanted else None
         self.ledger.certify(kind, entries.name, claim, certificate, located, entries)
+
+
+def _affordable(size: int) -> int:
+    """How many entries of so many to look at one by one."""
+    return int(np.clip(_NUMBERS / (_CALLED * size), _FEWEST, _MOST))
 
 
 def _visit(claimant: Claimant, inputs: Inputs) -> None:

@@ -5,12 +5,14 @@ Inputs are float64 or integer arrays by the names of the function's parameters, 
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import inspect
+import math
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from losscli.errors import DataError, LosscliError, Place, TerminatedError, UsageError, did_you_mean
+from losscli.verifier.own.patience import limited
 
 Values = np.ndarray[Any, Any]
 Inputs = Mapping[str, Values]
@@ -30,16 +33,20 @@ class RaisedError(Exception):
 
 @dataclass(frozen=True)
 class Target:
-    """A name in a user's file: what it is, the module around it, and the file."""
+    """A name in a user's file: what it is, the module around it, and the file.
+
+    ``patience`` is how many seconds a call may take.
+    """
 
     name: str
     found: Any
     module: ModuleType
     file: Path
+    patience: float = math.inf
 
     def other(self, name: str) -> Target:
         """Another function of the same file; UsageError where there is none of that name."""
-        return _named(self.module, self.file, name)
+        return replace(_named(self.module, self.file, name), patience=self.patience)
 
     @property
     def label(self) -> str:
@@ -72,6 +79,8 @@ class Target:
         return any(_origin(entry).partition(".")[0] == package for entry in vars(self.module).values())
 
 
+# Of a tuple so many parts are told.
+_PARTS = 4
 _STARRED = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
@@ -81,13 +90,13 @@ def _origin(entry: Any) -> str:
 
 
 def is_function(word: str) -> bool:
-    """Whether a word names a function of a file, FILE.py:NAME."""
-    return ".py:" in word
+    """Whether a word names a function of a file, FILE.py:NAME, or forgets to name it."""
+    return ".py:" in word or word.endswith(".py")
 
 
 def load(word: str) -> Target:
     """What FILE.py:NAME names. Raises DataError for the file, UsageError for the name and where importing it fails."""
-    path, _, name = word.rpartition(":")
+    path, _, name = (word if ".py:" in word else f"{word}:").rpartition(":")
     file = Path(path)
     if not file.is_file():
         raise DataError("file-missing", "no such file", place=Place(path))
@@ -95,27 +104,53 @@ def load(word: str) -> Target:
 
 
 def _named(module: ModuleType, file: Path, name: str) -> Target:
+    known = [word for word, entry in vars(module).items() if callable(entry) and _origin(entry) == module.__name__]
+    if not name:
+        hint = f"name one, {file}:NAME; there are: {', '.join(known) or 'none'}"
+        raise UsageError("function-unknown", f"no function of {file} is named", hint=hint)
     found: Any = module
     for part in name.split("."):
-        found = getattr(found, part, None)
+        owner, found = found, getattr(found, part, None)
+        if isinstance(owner, type) and inspect.isfunction(inspect.getattr_static(owner, part, None)):
+            found = getattr(_instance(owner, file), part)
     if found is None:
-        known = [word for word, entry in vars(module).items() if callable(entry) and _origin(entry) == module.__name__]
         hint = did_you_mean(name, known) or f"there are: {', '.join(known) or 'none'}"
         raise UsageError("function-unknown", f"no function {name!r} in {file}", hint=hint)
-    if isinstance(found, type) and any(_origin(base).startswith("torch.nn.") for base in found.__mro__):
+    # A subclass of autograd.Function is applied as it is.
+    if isinstance(found, type) and not any(_origin(base) == "torch.autograd.function" for base in found.__mro__):
         found = _instance(found, file)
-    if not callable(found):
-        raise UsageError("function-kind", f"{file.name}:{name} is {type(found).__name__}, not a function")
+    _check_callable(found, f"{file.name}:{name}")
     return Target(name, found, module, file)
 
 
+def _check_callable(found: Any, label: str) -> None:
+    """Refuse what gives no value when it is called; UsageError."""
+    kinds: dict[str, Callable[[Any], bool]] = {
+        "an async function": inspect.iscoroutinefunction,
+        "a generator": inspect.isgeneratorfunction,
+        "an async generator": inspect.isasyncgenfunction,
+    }
+    called = inspect.getattr_static(type(found), "__call__", None)
+    for word, is_one in kinds.items():
+        if is_one(found) or (called is not None and is_one(called)):
+            raise UsageError("function-kind", f"{label} is {word}, not a function that returns a value")
+    if not callable(found):
+        hint = "name a function, or a method of it" if hasattr(found, "__dict__") else "name a function"
+        raise UsageError("function-kind", f"{label} is {_a(type(found).__name__)}, not a function", hint=hint)
+
+
+def _a(word: str) -> str:
+    return f"an {word}" if word[:1].lower() in "aeiou" else f"a {word}"
+
+
 def _instance(kind: type, file: Path) -> Any:
-    """A module of PyTorch with its defaults."""
+    """An instance of a class with its defaults."""
     try:
         return kind()
     except Exception as error:
         message = f"{file.name}:{kind.__name__} cannot be made without arguments: {where(error, file)}"
-        raise UsageError("function-kind", message, hint=f"name an instance: loss = {kind.__name__}(...)") from error
+        hint = f"name an instance: loss = {kind.__name__}(...), and then {file}:loss"
+        raise UsageError("function-kind", message, hint=hint) from error
 
 
 def _module(file: Path) -> ModuleType:
@@ -131,7 +166,9 @@ def _module(file: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
+        # What it prints must not end up within a report.
+        with contextlib.redirect_stdout(sys.stderr):
+            spec.loader.exec_module(module)
     except (LosscliError, TerminatedError):
         raise
     except (Exception, SystemExit) as error:
@@ -210,13 +247,14 @@ class Call:
         ]
         first = [name for at, name in enumerate(plain) if list(entries).index(name) == at]
         rest = {name: value for name, value in inputs.items() if name not in first}
-        try:
-            with np.errstate(all="ignore"):
-                return self._body(*(inputs[name] for name in first), **rest)
-        except TerminatedError:
-            raise
-        except (Exception, SystemExit) as error:
-            raise RaisedError(where(error, self.target.file)) from error
+        with limited(self.target.label, self.target.patience):
+            try:
+                with np.errstate(all="ignore"):
+                    return self._body(*(inputs[name] for name in first), **rest)
+            except TerminatedError:
+                raise
+            except (Exception, SystemExit) as error:
+                raise RaisedError(where(error, self.target.file)) from error
 
     @property
     def _body(self) -> Callable[..., Any]:
@@ -267,8 +305,16 @@ def claimant_of(target: Target, frameworks: Sequence[Framework], inputs: Inputs,
             return made
     if failed is not None:
         raise failed
-    message = f"{target.label} returns {type(result).__name__}, where a number or an array belongs"
+    message = f"{target.label} returns {_described(result)}, where (value, gradient) or a value alone belongs"
     raise UsageError("function-kind", message)
+
+
+def _described(result: Any) -> str:
+    """What a function returned, in words: a tuple by its parts."""
+    if isinstance(result, tuple | list) and len(result) <= _PARTS:
+        return f"({', '.join(_described(part) for part in result)})"
+    shape = getattr(result, "shape", ())
+    return f"{type(result).__name__} {tuple(shape)}" if shape else type(result).__name__
 
 
 def _claimant(call: Call, result: Any, grad_name: str, names: Sequence[str]) -> Claimant | None:
@@ -277,6 +323,10 @@ def _claimant(call: Call, result: Any, grad_name: str, names: Sequence[str]) -> 
     paired = isinstance(result, tuple | list) and len(result) == 2 and framework.owns(result[0])
     if not paired and not framework.owns(result):
         return None
+    kind = framework.lower(result[0] if paired else result).dtype.kind
+    if kind not in "iuf":
+        what = {"c": "a complex number", "b": "a truth value"}[kind]
+        raise UsageError("function-kind", f"{target.label} returns {what}, where a real value belongs")
 
     def claimed(inputs: Inputs) -> Claims:
         made = Call(target.other(companion), framework)(inputs) if companion else call(inputs)[1]
@@ -285,8 +335,9 @@ def _claimant(call: Call, result: Any, grad_name: str, names: Sequence[str]) -> 
     def own(inputs: Inputs) -> Claims:
         assert framework.slopes is not None
         try:
-            return framework.slopes(call.lifted, inputs, floats(inputs))
-        except RaisedError:
+            with limited(target.label, target.patience):
+                return framework.slopes(call.lifted, inputs, floats(inputs))
+        except (RaisedError, LosscliError):
             raise
         except Exception as error:
             raise RaisedError(f"autodiff: {where(error, target.file)}") from error
@@ -296,7 +347,9 @@ def _claimant(call: Call, result: Any, grad_name: str, names: Sequence[str]) -> 
         return [call.lower(value[0] if paired else value) for value in results]
 
     if not companion and not paired and framework.slopes is None:
-        raise UsageError("function-kind", f"{target.label} returns a value alone, and claims no gradient")
+        lost = ", which its framework cannot differentiate," if target.uses("torch") or target.uses("jax") else ""
+        message = f"{target.label} returns {_described(result)} alone{lost} and claims no gradient"
+        raise UsageError("function-kind", message)
 
     def changed(inputs: Inputs) -> list[str]:
         calls = [call, Call(target.other(companion), framework)] if companion else [call]
