@@ -437,6 +437,17 @@ def test_a_coarse_format_shows_in_large_changes():
     assert {bits_of(coarse, {"x": np.array([x])}, ["x"], 0) for x in (0.3, 1.7, 900.0)} == {11}
 
 
+@pytest.mark.parametrize("slope", [0.18, 1e-9], ids=["by the first steps", "by none"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_single_precision_that_no_small_step_moves_is_known(slope, dtype):
+    def values(many):
+        return [dtype(213926.8693 + slope * x["x"].sum()) for x in many]
+
+    flat = Claimant("flat", "NumPy", values, lambda _: {})
+    used = {bits_of(flat, {"x": np.array([x])}, ["x"], seed) for x in (-0.003, 0.74, 2.2) for seed in range(5)}
+    assert used == {24 if dtype is np.float32 else 53}
+
+
 def test_what_a_function_prints_stays_out_of_the_report(check):
     code, about = check("def value(x):\n    print('hello')\n    return (x ** 2).sum(), 2 * x\n", "value")
     assert (code, about["verdict"]) == (0, "pass")

@@ -22,6 +22,7 @@ from losscli.verifier.own.functions import Claimant, Inputs, RaisedError, Values
 DOUBLE = 53
 # Significant bits of the formats below double: single, half, bfloat16.
 _FORMATS = (8, 11, 24, DOUBLE)
+_ROUND = 11  # numbers of so few bits may be round ones, such as a thousand
 
 
 @dataclass(frozen=True)
@@ -192,11 +193,11 @@ def bits_of(claimant: Claimant, inputs: Inputs, names: Sequence[str], seed: int)
     """
     rng = np.random.default_rng(seed)
 
-    def beside(size: float) -> Inputs:
-        return {
-            name: np.asarray(array * (1.0 + size * rng.uniform(-1.0, 1.0, np.shape(array)))) if name in names else array
-            for name, array in inputs.items()
-        }
+    def beside(size: float, least: float = 0.0) -> Inputs:
+        def moved(array: Array) -> Array:
+            return array + size * np.maximum(np.abs(array), least) * rng.uniform(-1.0, 1.0, np.shape(array))
+
+        return {name: moved(array) if name in names else array for name, array in inputs.items()}
 
     try:
         far = claimant.values([beside(2.0**-12) for _ in range(4)])
@@ -204,13 +205,21 @@ def bits_of(claimant: Claimant, inputs: Inputs, names: Sequence[str], seed: int)
         # What does not vary may be a round number; a coarse format needs large changes to vary.
         shown = _varying(far)
         shown = shown if shown.size else _varying(claimant.values([beside(2.0**-5) for _ in range(4)]))
+        # Where not even that is noticed, steps as large as slopes are taken by, and the value that rests.
+        rest = [] if shown.size else claimant.values([inputs, *(beside(0.25, 1.0) for _ in range(4))])
     except RaisedError:
         return DOUBLE
-    used = max((_significant(float(value)) for value in shown[:256]), default=DOUBLE)
+    used = _digits(shown) if shown.size else _resting(rest)
     same = all(np.array_equal(value, near[0]) for value in near)
     if same and any(_notices(value, near[0]) for value in far):
         used = min(used, 24)
     return next(bits for bits in _FORMATS if used <= bits)
+
+
+def _resting(many: Sequence[Values]) -> int:
+    """The bits of values that hardly vary: 24 where they are neither round nor longer, else nothing is known."""
+    used = _digits(np.concatenate([np.asarray(value, np.float64).reshape(-1) for value in many]))
+    return 24 if _ROUND < used <= 24 else DOUBLE
 
 
 def _varying(many: Sequence[Values]) -> Array:
@@ -220,13 +229,22 @@ def _varying(many: Sequence[Values]) -> Array:
         return np.empty(0)
     shown = np.stack(rows)
     shown = shown[:, (shown != shown[0]).any(axis=0)].reshape(-1)
-    return np.asarray(shown[np.isfinite(shown) & (shown != 0.0)])
+    return _telling(shown)
 
 
 def _notices(far: Values, base: Values) -> bool:
     """Whether a value that large changes move so far would show, in double, changes of a 2^22nd of them."""
     with np.errstate(all="ignore"):
         return bool(np.any(np.abs(far - base) * 2.0**-22 > np.spacing(np.abs(base))))
+
+
+def _digits(values: Array) -> int:
+    """The most bits that any of the values has."""
+    return max((_significant(float(value)) for value in _telling(values)[:256]), default=DOUBLE)
+
+
+def _telling(values: Array) -> Array:
+    return values[np.isfinite(values) & (values != 0.0)]
 
 
 def _significant(value: float) -> int:
