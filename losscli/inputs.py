@@ -194,6 +194,11 @@ class Fold:
     right: Callable[[], Bools] | None = None
 
 
+def unscaled(a: Partials) -> tuple[Partials, Array | None]:
+    """Partials as the kernel gave them, and what weight and reduction multiply them by."""
+    return getattr(a, "partials", a), getattr(a, "factor", None)
+
+
 def no_curve(a: Partials, b: Partials, name: str) -> Array:
     """The ``hessian`` of a fold that has none: kernels without second partials are its only ones, so nobody asks."""
     raise NotImplementedError

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +16,7 @@ from losscli.cli import run
 from losscli.errors import DataError
 from losscli.evaluate import evaluate
 from losscli.loss import get
+from losscli.plan import How
 from losscli.results import Wants
 
 
@@ -152,3 +157,35 @@ def test_a_label_that_is_no_class_is_refused_with_its_row() -> None:
         softmax([[0.5, 0.5], [0.5, 0.5]], [0, 2])
     assert error.value.place is not None
     assert error.value.place.index == (1,)
+
+
+@pytest.mark.parametrize("scale", [1e-12, 0.3, 5.0, 60.0])
+@pytest.mark.parametrize("classes", ["present", "all"])
+def test_of_logits_it_is_that_of_their_softmax(classes: str, scale: float) -> None:
+    rng = np.random.default_rng(3)
+    z, labels = scale * rng.normal(size=(6, 3)), rng.integers(0, 3, 6)
+    bound, how = get("lovasz-softmax").bind(classes=classes), How(link="logits")
+    assert check(Draw(bound, {"probs": z, "labels": labels}, how), KINDS[:2]) == 19
+    data = {"probs": z, "labels": labels, "image": np.array([0, 0, 1, 1, 1, 1])}
+    made = evaluate(bound, data, how=how, wants=Wants(grad="probs"))
+    p = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
+    plain = evaluate(bound, {**data, "probs": p}, wants=Wants(grad="probs"))
+    assert plain.gradient is not None
+    assert made.value == pytest.approx(plain.value, rel=1e-13)
+    right = p * (plain.gradient - (p * plain.gradient).sum(axis=1, keepdims=True))
+    assert made.gradient == pytest.approx(right, rel=1e-10, abs=1e-16)
+
+
+def test_the_command_line_reads_logits(tmp_path: Path) -> None:
+    np.savez(tmp_path / "x.npz", probs=np.array([[2.0, -1.0], [0.5, 3.0], [-4.0, -4.5]]), labels=np.array([0, 1, 1]))
+    words = "compute lovasz-softmax x.npz --from logits --grad --hess --json --gradcheck"
+    done = subprocess.run(
+        [sys.executable, "-m", "losscli", *words.split()], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    made = json.loads(done.stdout)
+    assert made["gradcheck"]["verdict"] == "pass"
+    for row in made["gradient"]["values"]:
+        assert row[0] == pytest.approx(-row[1], rel=4e-16, abs=0)
+        assert row[0]
+    refused = [sys.executable, "-m", "losscli", "compute", "lovasz-softmax", "x.npz"]
+    assert subprocess.run(refused, cwd=tmp_path, capture_output=True, check=False).returncode == 3

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from losscli.errors import UsageError, did_you_mean
-from losscli.inputs import PROBABILITY, Array, Fold, Input, Link, Partials
+from losscli.inputs import PROBABILITY, Array, Fold, Input, Link, Partials, unscaled
 from losscli.loss import Batch, Dialect, Loss, Pooled, Rows, Slope
 
 # Each is a module of this package with a table DIALECTS.
@@ -111,8 +111,3 @@ def _clipped(link: Link, dialect: Dialect, names: tuple[str, ...]) -> Link:
         return replace(plain, gradient=gradient, hessian=hessian)
 
     return replace(link, fold=fold)
-
-
-def unscaled(a: Partials) -> tuple[Partials, Array | None]:
-    """Partials as the kernel gave them, and what weight and reduction multiply them by."""
-    return getattr(a, "partials", a), getattr(a, "factor", None)

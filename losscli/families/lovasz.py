@@ -7,9 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from losscli.families.plain import WEIGHTED
+from losscli.families.shares import Logits
 from losscli.inputs import (
     IDENTITY,
     LABEL,
+    LOGIT,
     REAL,
     SIGN,
     SIMPLEX,
@@ -19,9 +21,15 @@ from losscli.inputs import (
     Groups,
     Input,
     Link,
+    Partials,
     Signature,
     Target,
+    unscaled,
 )
+from losscli.twofold import Twofold, exp_less_one
+
+# How many pixels are looked at together: a few of their temporaries stay in a core's cache.
+_AT_ONCE = 1 << 12
 
 
 @dataclass(frozen=True)
@@ -49,16 +57,54 @@ def margins(scores: Array, label: Array) -> Fold:
 
 def probabilities(p: Array, target: Target, groups: Groups) -> Fold:
     """The errors of probabilities; partials are taken with respect to the errors."""
-    assert target.index is not None
-    own = target.index == np.arange(p.shape[1])[:, None]
+    own, sign = _owned(p, target)
     size = np.where(own, 1.0 - p.T, p.T)
-    made = Errors(size, np.where(own, (1.0 - size) - p.T, 0.0), own, groups)
-    sign = np.where(own, -1.0, 1.0).T
     return Fold(
-        (made,),
+        (Errors(size, np.where(own, (1.0 - size) - p.T, 0.0), own, groups),),
         gradient=lambda a, _: a[0] * sign,
         hessian=lambda a, b, _: b[0],  # noqa: ARG005  (sign² = 1)
     )
+
+
+def logits(z: Array, target: Target, groups: Groups) -> Fold:
+    """The errors of the softmax; partials are taken with respect to the errors, as sums of two floats."""
+    own, sign = _owned(z, target)
+    view = Logits(z)
+    size, rest = np.where(own, view.rest.T, view.p.T), np.where(own, view.p.T, view.rest.T)
+    # Of an error close to 1 what it lacks says more.
+    lost = np.where(size > 0.5, (1.0 - size) - rest, 0.0)
+
+    def gradient(a: Partials, _: str) -> Array:
+        steps, factor = unscaled(a)
+        slope = view.p * _excess(z, Twofold(steps[0] * sign, steps[1] * sign))
+        return slope if factor is None else slope * factor
+
+    # The loss is piecewise linear in the errors: what curves is the softmax.
+    return Fold((Errors(size, lost, own, groups),), gradient, lambda a, _, name: view.lack * gradient(a, name))
+
+
+def _excess(z: Array, slope: Twofold) -> Array:
+    """Of each pixel's slopes by its probabilities what they exceed their mean by, both (N, C).
+
+    The steps of a Jaccard loss are quotients of small numbers, the means of which are often another one of them.
+    """
+    made = np.empty_like(z)
+    for start in range(0, len(z), _AT_ONCE):
+        block = slice(start, start + _AT_ONCE)
+        top = z[block].argmax(axis=1)[:, None]
+        high, low = (np.take_along_axis(part[block], top, axis=1) for part in (slope.high, slope.low))
+        ahead = slope[block] - Twofold(high, low)
+        _, e = exp_less_one(Twofold.difference(np.take_along_axis(z[block], top, axis=1), z[block]))
+        mean = (e * ahead).sum(axis=1) / e.sum(axis=1)
+        made[block] = (ahead - mean[:, None]).value
+    return made
+
+
+def _owned(p: Array, target: Target) -> tuple[Bools, Array]:
+    """Which pixels are each class's own (C, N), and which way its probability moves the error of each (N, C)."""
+    assert target.index is not None
+    own = target.index == np.arange(p.shape[1])[:, None]
+    return own, np.where(own, -1.0, 1.0).T
 
 
 # The Jaccard losses of the first k pixels, by their order: with what is left of the foreground as the intersection.
@@ -70,6 +116,7 @@ _ERRORS = (
     "[sorted([(1 - q[c], 1) if k == c else (q[c], 0) for q, k in zip(p, y)], reverse=True)"
     ' for c in range(len(p[0])) if classes == "all" or c in y]'
 )
+_SOFTMAX = "[[exp(z)/sum(exp(w) for w in row) for z in row] for row in probs]"
 _BY_CLASS = (("e", _ERRORS), ("j", f"[{_JACCARD.format('d')} for d in e]"))
 
 FOREGROUND = Signature(
@@ -97,7 +144,7 @@ SEGMENTATION = Signature(
             "probs",
             SIMPLEX,
             differentiable=True,
-            help="probabilities, a pixel per row (N, C)",
+            help="probabilities, or logits, a pixel per row (N, C)",
             axes="NC",
         ),
         Input("labels", LABEL, help="the class of each pixel (N)", axes="N"),
@@ -110,5 +157,8 @@ SEGMENTATION = Signature(
         ),
     ),
     "groups",
-    {"probs": Link(probabilities, (("p", "probs"), *_BY_CLASS))},
+    {
+        "probs": Link(probabilities, (("p", "probs"), *_BY_CLASS)),
+        "logits": Link(logits, (("p", _SOFTMAX), *_BY_CLASS), {"probs": LOGIT}),
+    },
 )

@@ -14,14 +14,18 @@ from losscli.families.lovasz import FOREGROUND, SEGMENTATION, Errors
 from losscli.inputs import Bools
 from losscli.loss import Batch, Kinks, Param, Rows, loss
 from losscli.stable import Array, row_sums
+from losscli.twofold import Twofold
 
 
-def _steps(own: Bools, total: Array, hits: Array, misses: Array) -> Array:
-    """What the Jaccard loss grows by with each pixel: the foreground's total, and how much of either came before."""
-    union = total + misses
-    step = np.where(own, 1.0 / union, (total - hits) / (union * (union + 1.0)))
+def _steps(own: Bools, total: Array, hits: Array, misses: Array) -> tuple[Array, Array]:
+    """What the Jaccard loss grows by with each pixel, one whole number over another.
+
+    Given are the foreground's total, and how much of it, and of the background, came before.
+    """
+    union = np.maximum(total + misses, 1.0)
+    rise, base = np.where(own, 1.0, total - hits), np.where(own, union, union * (union + 1.0))
     # Without foreground the first miss loses everything.
-    return np.where(total > 0.0, step, misses == 0.0)
+    return np.where(total > 0.0, rise, misses == 0.0), np.where(total > 0.0, base, 1.0)
 
 
 def _hinge_slopes(m: Array, own: Bools) -> Array:
@@ -49,7 +53,8 @@ def lovasz_hinge(m: Array, own: Bools) -> Rows:
     hit = np.take_along_axis(own, order, axis=1)
     hits = np.cumsum(hit, axis=1, dtype=np.float64)
     misses = np.arange(1.0, m.shape[1] + 1.0) - hits
-    step = _steps(hit, hits[:, -1:], hits - hit, misses - ~hit)
+    rise, base = _steps(hit, hits[:, -1:], hits - hit, misses - ~hit)
+    step = rise / base
 
     def grad() -> Array:
         slope = np.empty_like(m)
@@ -61,7 +66,7 @@ def lovasz_hinge(m: Array, own: Bools) -> Rows:
 
 def _softmax_slopes(errors: Errors, *, classes: str) -> Array:
     """The slopes of each image's pixels, in a row."""
-    slopes, groups = np.asarray(lovasz_softmax(errors, classes=classes).grad()), errors.groups
+    slopes, groups = np.asarray(lovasz_softmax(errors, classes=classes).grad()[0]), errors.groups
     made = np.zeros((len(groups.sizes), int(groups.sizes.max()), slopes.shape[1]))
     image = np.repeat(np.arange(len(groups.sizes)), groups.sizes)
     made[image, np.arange(len(slopes)) - groups.starts[image]] = slopes
@@ -96,14 +101,18 @@ def lovasz_softmax(
     hits -= before[:, groups.starts][:, image]
     misses = np.arange(1.0, len(image) + 1.0) - groups.starts[image] - hits
     total = np.add.reduceat(hit, groups.starts, axis=1, dtype=np.float64)
-    step = _steps(hit, total[:, image], hits - hit, misses - ~hit)
+    rise, base = _steps(hit, total[:, image], hits - hit, misses - ~hit)
+    step = rise / base
     counted = np.logical_or(total > 0.0, classes == "all").astype(np.float64)
     share = counted / counted.sum(axis=0)
     by_class = np.add.reduceat(np.take_along_axis(errors.size, order, axis=1) * step, groups.starts, axis=1)
 
-    def grad() -> Array:
-        slope = np.empty_like(step)
-        np.put_along_axis(slope, order, step * share[:, image], axis=1)
-        return slope.T
+    def grad() -> tuple[Array, Array]:
+        """The slopes by the errors, and what their rounding has lost."""
+        slope = Twofold.of(rise * counted[:, image]) / (base * counted.sum(axis=0)[image])
+        high, low = np.empty_like(step), np.empty_like(step)
+        np.put_along_axis(high, order, slope.high, axis=1)
+        np.put_along_axis(low, order, slope.low, axis=1)
+        return high.T, low.T
 
     return Batch(row_sums(np.ascontiguousarray((by_class * share).T)), grad, hess=lambda: np.zeros_like(step).T)
