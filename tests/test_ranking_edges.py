@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from losscli.dialects import like
 from losscli.errors import DataError
 from losscli.evaluate import evaluate
-from losscli.loss import get
+from losscli.families import ranking
+from losscli.loss import Loss, get
 from losscli.losses.ranking import draws
 from losscli.results import Result, Wants
 
@@ -281,3 +283,34 @@ def test_the_largest_grades_overflow_nowhere() -> None:
 def test_an_event_is_0_or_1() -> None:
     with pytest.raises(DataError, match="event must be 1 for an event"):
         survived([1.0, 2.0], [1, 2], [1, 2])
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        *map(get, ("ranknet", "lambdarank", "approx-ndcg")),
+        *(like(get("lambdarank"), x) for x in ("lightgbm", "xgboost")),
+    ],
+    ids=lambda loss: loss.name + (f" of {loss.dialect.peer}" if loss.dialect else ""),
+)
+def test_rows_of_many_pairs_give_what_rows_of_few_give(loss: Loss, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(5)
+    data = {
+        "scores": rng.normal(size=60).round(1),
+        "relevance": rng.integers(0, 4, 60).astype(np.float64),
+        "query": np.repeat([0, 1, 2], [30, 1, 29]),
+    }
+    bound = loss.bind()
+
+    def found() -> list[Any]:
+        made = [
+            evaluate(bound, data, reduction="sum", wants=Wants(**wants))
+            for wants in ({"grad": "scores"}, {"hess": "scores"})
+        ]
+        return [made[0].value, made[0].gradient, made[1].hessian]
+
+    few = found()
+    monkeypatch.setattr(ranking, "_MANY", 1)
+    for a, b in zip(few, found(), strict=True):
+        np.testing.assert_allclose(b, a, rtol=1e-11)
+        assert np.any(a)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from losscli.families.ranking import gains, ideal, in_order, in_place, limits, pair_sums, positions, spread
+from losscli.families.ranking import Picked, gains, ideal, in_order, in_place, limits, pair_sums, positions, spread
 from losscli.families.relative import growth
 from losscli.inputs import Array, Fold, Groups, Ints
 from losscli.loss import Batch, Rows
@@ -183,13 +183,13 @@ class _Pairs:
         apart = spread(self.near & (groups.max(base) + groups.max(-base) > 0.0), groups)
         gain = None if worth is None else worth[order]
 
-        def size(a: Ints, b: Ints) -> Array:
+        def size(a: Picked, b: Picked) -> Array:
             made = (grade[a] != grade[b]) / best[a]
             if gain is not None:
                 made *= np.abs((gain[a] - gain[b]) * (1.0 / np.log(2.0 + rank[a]) - 1.0 / np.log(2.0 + rank[b])))
             return made / np.where(apart[a], 0.01 + np.abs(fixed[a] - fixed[b]), 1.0)
 
-        def pairs(a: Ints, b: Ints) -> tuple[Array, Array, Array, Array]:
+        def pairs(a: Picked, b: Picked) -> tuple[Array, Array, Array, Array]:
             sign, weight = np.sign(grade[a] - grade[b]), size(a, b)
             lead = sign * (x[a] - x[b])
             return (

@@ -11,10 +11,14 @@ import numpy.typing as npt
 from losscli.families.plain import plain
 from losscli.inputs import IDENTITY, REAL, Array, Domain, Fold, Groups, Input, Ints, Link, Signature
 
+# Rows of an array, or one row that broadcasts.
+Picked = Ints | slice
 # Of 2^1000 a thousand million documents can be added up.
 GRADE = Domain("a grade from 0 to 1000", 0.0, 1000.0)
 # Pairs of documents that are looked at together: their temporaries stay in a core's cache.
 _PAIRS = 1 << 15
+# A row of so many pairs is looked at on its own, where nothing need be gathered.
+_MANY = 512
 
 
 def spread(per_group: Any, groups: Groups) -> Any:
@@ -45,15 +49,19 @@ def positions(groups: Groups) -> Ints:
     return rows
 
 
-def pair_sums(terms: Callable[[Ints, Ints], tuple[Any, ...]], low: Ints, high: Ints) -> tuple[Any, ...]:
+def pair_sums(terms: Callable[[Picked, Picked], tuple[Any, ...]], low: Ints, high: Ints) -> tuple[Any, ...]:
     """For every row a, the sums over the rows b from ``low[a]`` to before ``high[a]`` of the terms of (a, b).
 
     Pairs are made a bounded number at a time, and never those of one row in two parts: no sum depends on the others.
+    ``terms`` reads arrays at a and b, be they indices or, for a row of many pairs, slices that broadcast.
     """
     counts = high - low
-    rows: Ints = np.flatnonzero(counts > 0)
+    sums = tuple(np.zeros(len(low), dtype=term.dtype) for term in terms(low[:0], low[:0]))
+    for row in np.flatnonzero(counts >= _MANY).tolist():
+        for total, term in zip(sums, terms(slice(row, row + 1), slice(low[row], high[row])), strict=True):
+            total[row] = np.broadcast_to(term, counts[row]).sum()
+    rows: Ints = np.flatnonzero((counts > 0) & (counts < _MANY))
     ends = np.cumsum(counts[rows])
-    sums = tuple(np.zeros(len(low), dtype=term.dtype) for term in terms(rows[:0], rows[:0]))
     start = 0
     while start < len(rows):
         done = ends[start - 1] if start else 0

@@ -10,6 +10,7 @@ import numpy as np
 from losscli.families.ranking import (
     GRADES,
     RANKING,
+    Picked,
     gains,
     ideal,
     in_order,
@@ -30,10 +31,11 @@ _MIDDLE = 1.0
 def logistic(x: Array) -> tuple[Array, Array]:
     """σ(x) as 0, ½ or 1, whose sums are exact, and what it is beyond that: sums of steps may cancel."""
     size = np.abs(x)
-    near = size < _MIDDLE
+    near, far = size < _MIDDLE, size >= _MIDDLE
     e = np.exp(-size)
-    beyond = np.sign(x) * np.where(near, -np.expm1(-size) / 2.0, -e) / (1.0 + e)
-    return np.where(near, 0.5, x > 0.0), beyond
+    # Sums of products: choosing between two arrays entry by entry costs three times as much.
+    beyond = np.sign(x) * (near * (np.expm1(-size) / -2.0) - far * e) / (1.0 + e)
+    return np.asarray(0.5 * near + far * (x > 0.0), dtype=np.float64), beyond
 
 
 def bell(x: Array) -> Array:
@@ -71,20 +73,20 @@ def ranknet(
     rows = np.arange(len(s))
     start, end = limits(groups)
 
-    def ahead(a: Ints, b: Ints) -> tuple[Array, Array]:
+    def ahead(a: Picked, b: Picked) -> tuple[Array, Array]:
         sign = np.sign(relevance[a] - relevance[b])
         return sign, sigma * (s[a] - s[b]) * sign
 
-    def terms(a: Ints, b: Ints) -> tuple[Array]:
+    def terms(a: Picked, b: Picked) -> tuple[Array]:
         sign, x = ahead(a, b)
         return (softplus(-x) * (sign != 0.0),)
 
-    def slopes(a: Ints, b: Ints) -> tuple[Array, Array]:
+    def slopes(a: Picked, b: Picked) -> tuple[Array, Array]:
         sign, x = ahead(a, b)
         step, beyond = logistic(-x)
         return sign * step, sign * beyond
 
-    def curves(a: Ints, b: Ints) -> tuple[Array]:
+    def curves(a: Picked, b: Picked) -> tuple[Array]:
         sign, x = ahead(a, b)
         return (bell(x) * (sign != 0.0),)
 
@@ -104,7 +106,7 @@ class _Swaps:
     rank: Ints
     blurred: Array
 
-    def change(self, a: Ints, b: Ints, kind: Any = np.float64) -> Any:
+    def change(self, a: Picked, b: Picked, kind: Any = np.float64) -> Any:
         """The change of the DCG if a and b swap, with the sign of what a is worth above b."""
         first, last = np.minimum(self.rank[a], self.rank[b]), np.maximum(self.rank[a], self.rank[b])
         log_first, log_last = (np.log((2.0 + place).astype(kind)) for place in (first, last))
@@ -169,7 +171,7 @@ def lambdarank(
     rows, (start, end) = np.arange(len(s)), limits(groups)
     until = np.where(rank < truncation, end, np.minimum(end, start + truncation))
 
-    def terms(a: Ints, b: Ints) -> tuple[Array, Array]:
+    def terms(a: Picked, b: Picked) -> tuple[Array, Array]:
         change = swaps.change(a, b)
         size, ahead = np.abs(change), sigma * np.sign(change)
         return size * softplus(-ahead * (x[a] - x[b])), size * sum(logistic(-ahead * (held_x[a] - held_x[b])))
@@ -179,7 +181,7 @@ def lambdarank(
     factor = np.where(total > 0.0, np.log1p(total) / (total * np.log(2.0)), 1.0) if norm else np.ones_like(total)
     scale = groups.spread(factor / best)
 
-    def slopes(a: Ints, b: Ints, kind: Any = np.float64) -> tuple[Any, Any]:
+    def slopes(a: Picked, b: Picked, kind: Any = np.float64) -> tuple[Any, Any]:
         change = swaps.change(a, b, kind)
         push = change / (1.0 + np.exp(sigma * np.sign(change) * (x[a].astype(kind) - x[b])))
         return push, np.abs(push)
@@ -193,7 +195,7 @@ def lambdarank(
             push = np.where(few, fine.astype(np.float64), push)
         return in_place(order, -sigma * scale * push)
 
-    def curves(a: Ints, b: Ints) -> tuple[Array]:
+    def curves(a: Picked, b: Picked) -> tuple[Array]:
         return (np.abs(swaps.change(a, b)) * bell(sigma * (x[a] - x[b])),)
 
     def hess() -> Array:

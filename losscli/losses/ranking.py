@@ -11,6 +11,7 @@ import numpy as np
 from losscli.families.ranking import (
     GRADES,
     RANKING,
+    Picked,
     gains,
     ideal,
     in_order,
@@ -211,7 +212,7 @@ class _Places:
         """1 / ((1 + r) log(1 + r)²)."""
         return 1.0 / ((1.0 + self.halves + self.beyond) * self.log**2)
 
-    def steeper(self, k: Ints, i: Ints) -> Array:
+    def steeper(self, k: Picked, i: Picked) -> Array:
         """q of i minus q of k."""
         apart = (self.halves[i] - self.halves[k]) + (self.beyond[i] - self.beyond[k])
         here = 1.0 + self.halves[k] + self.beyond[k]
@@ -247,7 +248,7 @@ def approx_ndcg(
 
     A query of grades 0 only has loss 0.
     """
-    start, end = limits(groups)
+    rows, (start, end) = np.arange(len(s)), limits(groups)
     worth = gains(relevance, gain)
     best = ideal(worth, groups)
     best = np.where(best > 0.0, best, 1.0)
@@ -255,21 +256,22 @@ def approx_ndcg(
     steps, beyond = pair_sums(lambda a, b: logistic((s[b] - s[a]) / temperature), start, end)
     at = _Places(s, 0.5 + steps, beyond)
 
-    def slopes(k: Ints, i: Ints) -> tuple[Array, Array, Array]:
+    def slopes(k: Picked, i: Picked) -> tuple[Array, Array, Array]:
         # Of a step's slope ¼ - (σ - ½)² the ¼ is added up on its own, as differences of whole gains are exact.
         x = (s[k] - s[i]) / temperature
         step, beyond = logistic(x)
         slope, gap = bell(x), worth[i] - worth[k]
-        near = step == 0.5
-        return gap * near, gap * np.where(near, -beyond * beyond, slope), worth[i] * at.steeper(k, i) * slope
+        near, far = step == 0.5, step != 0.5
+        uneven = far * slope - near * (beyond * beyond)
+        return gap * near, gap * uneven, worth[i] * at.steeper(k, i) * slope
 
     def grad() -> Array:
         even, uneven, steeper = pair_sums(slopes, start, end)
         return (at.q * (0.25 * even + uneven) + steeper) / groups.spread(temperature * best)
 
-    def curves(k: Ints, i: Ints) -> tuple[Array, Array, Array]:
+    def curves(k: Picked, i: Picked) -> tuple[Array, Array, Array]:
         x = (s[k] - s[i]) / temperature
-        slope = bell(x) * (k != i)
+        slope = bell(x) * (rows[k] != rows[i])
         tilt = (worth[i] - worth[k]) * at.q[k] + worth[i] * at.steeper(k, i)
         return bend[i] * slope * slope, slope, -tilt * slope * np.tanh(x / 2.0)
 
