@@ -89,7 +89,7 @@ _REWEIGHTED: Mapping[str, Callable[[Any], Any]] = {
 
 def _options(scene: Scene) -> Found:
     """Weights, masks and labels to ignore that are not heeded, in the sum and in what the mean divides by."""
-    how = scene.plan.how
+    how, dialect = scene.plan.how, scene.bound.loss.dialect
     changes: dict[str, Callable[[Plan], Plan]] = {}
     if scene.plan.sample_weight is not None:
         changes["sample weights ignored"] = lambda p: replace(p, sample_weight=None)
@@ -103,16 +103,18 @@ def _options(scene: Scene) -> Found:
             "class weights in reverse order": by_class[::-1].copy(),
         }.items():
             changes[word] = partial(_weighted, by_class=weight)
+    # A mean over the rows that count knows of no weights.
+    divided = set() if dialect is not None and dialect.mean != "weights" else {*changes}
+    counted: dict[str, Callable[[Plan], Plan]] = {}
     if scene.plan.mask is not None:
-        changes["the mask ignored"] = lambda p: replace(p, mask=None)
-        changes["the mask turned round"] = lambda p: replace(p, mask=_mapped(p.mask, np.logical_not))
+        counted["the mask ignored"] = lambda p: replace(p, mask=None)
+        counted["the mask turned round"] = lambda p: replace(p, mask=_mapped(p.mask, np.logical_not))
     if how.ignore_index is not None:
-        changes["ignored rows kept"] = _kept
-    for word, change in changes.items():
+        counted["ignored rows kept"] = _kept
+    for word, change in {**changes, **counted}.items():
         yield word, told(scene.changed, change, apart=_WEIGHTS)
-        if scene.reduction == "mean":
+        if scene.reduction == "mean" and word in {*divided, *counted}:
             yield f"{word}, but not in the denominator", told(scene.summed, change, apart=_WEIGHTS)
-
     if how.ignore_index is not None and how.label_smoothing:
         yield "the part of label smoothing over ignored rows, too", told(_smoothed_everywhere, scene, apart=_WEIGHTS)
 

@@ -46,6 +46,9 @@ def check_target(target: Target, data: Inputs | None, asked: Asked) -> Answer:
 
     Raises UsageError where no inputs can be drawn that it accepts, and where it claims nothing.
     """
+    if not target.parameters:
+        message = f"{target.label} names no parameter that an input could be given for"
+        raise UsageError("function-kind", message, hint="wrap it in a function whose parameters have names")
     booster = _objective(target, data, asked)
     if booster is not None and asked.against is not None:
         return check_against(booster, asked.against, data, asked.seed, asked.command)

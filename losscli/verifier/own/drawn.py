@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,7 @@ SCORES = {
 TRUTHS = {"y", "t", "target", "targets", "y_true", "truth"}
 POSITIVE = {"scale", "sigma", "std", "var", "variance", "rate", "lam", "weight", "weights", "sample_weight", "w"}
 ROWS, CLASSES = 5, 3
+_TRUTHS = ("labels", "numbers", "outcomes")
 TIES = "ties"
 IGNORED = -100  # the label that PyTorch leaves out unless told otherwise
 
@@ -105,17 +107,33 @@ def drawings(
     or 1.
     """
     needed = [entry for entry in parameters if entry.default is entry.empty]
-    # What belongs to a logit of its own is an outcome, hardly any number.
-    logits = any(entry.name.lower() in ("logit", "logits") for entry in needed)
-    truths = ("labels", "outcomes", "numbers") if logits else ("labels", "numbers", "outcomes")
+    # What belongs to a logit or a probability of its own is an outcome, hardly any number.
+    logits = any(entry.name.lower() in {"logit", "logits", *DISTRIBUTIONS} for entry in needed)
+    truths = ("outcomes",) if outcomes else ("labels", "outcomes", "numbers") if logits else _TRUTHS
+    weighings = range(max(1, *(len(_weight_shapes(entry.name, ())) for entry in needed), 1))
     for size in [shape] if shape is not None else [(ROWS, CLASSES), (ROWS,), ()]:
         seen = set()
-        for truth in ("outcomes",) if outcomes else truths:
+        for truth, weighing in product(truths, weighings):
             shapes = {entry.name: _one(entry, size, truth, needed) for entry in needed}
+            for name in shapes:
+                ways = _weight_shapes(name, size)
+                if ways and shapes[name][1]:
+                    shapes[name] = "positive", ways[min(weighing, len(ways) - 1)]
             said = ", ".join(f"{name}: {_said(kind, made)}" for name, (kind, made) in shapes.items())
             if said not in seen:
                 seen.add(said)
                 yield Drawing(said, shapes)
+
+
+def _weight_shapes(name: str, size: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """The shapes that what is called a weight may have beside an input of a size, the likeliest first."""
+    word = name.lower()
+    if "weight" not in word and word != "w":
+        return []
+    entries, classes, rows = size, size[-1:], size[:1]
+    if "class" in word:
+        return [classes]
+    return [rows, entries] if "sample" in word else [entries, classes, rows]
 
 
 def _one(
