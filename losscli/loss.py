@@ -50,17 +50,18 @@ class Rows:
 class Pooled:
     """A function of sums over rows: the terms of each row, then value and partials given the totals of the terms.
 
-    ``value`` broadcasts over totals, so that many what-ifs are one call.
+    ``value`` broadcasts over totals, so that many what-ifs are one call. Who wants the partials has the totals already.
     """
 
-    terms: tuple[Array, ...]
+    terms: Callable[[], tuple[Array, ...]]
     value: Callable[..., Array]
     grad: Callable[..., Slope]
     hess: Callable[..., Slope] | None = None
 
     def weighed(self, weight: Array | None) -> tuple[Array, ...]:
         """The terms times the weight of each row."""
-        return self.terms if weight is None else tuple(term * weight for term in self.terms)
+        terms = self.terms()
+        return terms if weight is None else tuple(term * weight for term in terms)
 
     def totals(self, weight: Array | None) -> tuple[Any, ...]:
         """The totals of the weighed terms."""

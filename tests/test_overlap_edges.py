@@ -164,3 +164,9 @@ def test_the_curvature_of_logits_near_zero_keeps_its_digits() -> None:
     _, hessian = slopes("jaccard", z, t, "logits")
     off = 1.0 / (1.0 + math.exp(-0.3))
     assert hessian[0] == pytest.approx(1e-9 / 8.0 / (1.0 + off), rel=1e-14)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_masks_below_all_normal_numbers_have_slopes(name: str) -> None:
+    gradient, _ = slopes(name, np.array([1e-310, 2e-310, 0.0]), np.array([0.0, 0.0, 0.0]), "probs")
+    assert not np.isnan(gradient).any()

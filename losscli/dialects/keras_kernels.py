@@ -233,7 +233,7 @@ def overlap(alpha: float, beta: float, smooth: float, p: Array, t: Array) -> Poo
     def hess(shared: Array, total: Array) -> Array:
         return -2.0 * grad(shared, total) * by_total / (total + smooth + EPS)
 
-    return Pooled((p * t, p * t + alpha * p * u + beta * (1.0 - p) * t), value, grad, hess)
+    return Pooled(lambda: (p * t, p * t + alpha * p * u + beta * (1.0 - p) * t), value, grad, hess)
 
 
 def dice(p: Array, q: Array, t: Array, *, smooth: float, squared: bool) -> Pooled:  # noqa: ARG001
@@ -253,7 +253,7 @@ def dice(p: Array, q: Array, t: Array, *, smooth: float, squared: bool) -> Poole
         bend = (2.0 * shared + smooth) / size * (power * (power - 1.0))
         return (bend - 2.0 * grad(shared, total) * by_total) / size
 
-    return Pooled((p * t, p**power + t**power), value, grad, hess)
+    return Pooled(lambda: (p * t, p**power + t**power), value, grad, hess)
 
 
 def tversky(p: Array, q: Array, t: Array, *, alpha: float, beta: float, smooth: float) -> Pooled:  # noqa: ARG001

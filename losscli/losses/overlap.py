@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -31,31 +32,41 @@ class _Mismatch:
     """A mismatch over the total of itself, the overlap and the smoothing: what dice and its kin are.
 
     The mismatch is formed directly, never as what the overlap leaves of one, so a nearly perfect mask keeps its
-    digits. ``shared`` and ``missed`` are each pixel's part of overlap and mismatch; ``by_shared``, ``by_missed`` and
-    ``by_total`` slopes by p, ``bend`` the second derivative of the mismatch.
+    digits. ``terms`` are each pixel's parts of overlap and mismatch; ``slope(a, b)`` is a times the mismatch's slope
+    by p less b times the overlap's, ``by_total`` the slope of the sum of the two, ``bend`` the second derivative of the
+    mismatch.
     """
 
-    shared: Array
-    missed: Array
-    by_shared: Array
-    by_missed: Array
-    by_total: Array
+    terms: Callable[[], tuple[Array, Array]]
+    slope: Callable[[Array, Array], Array]
+    by_total: Callable[[], Array]
     smooth: float
     bend: float = 0.0
 
     @classmethod
     def dice(cls, p: Array, q: Array, t: Array, smooth: float, squared: bool) -> _Mismatch:
         """One with half the symmetric difference, or half the squared distance of the masks."""
-        if squared:
-            return cls(p * t, (p - t) ** 2 / 2.0, t, p - t, p, smooth / 2.0, 1.0)
-        return cls.tversky(p, q, t, 0.5, 0.5, smooth / 2.0)
+        if not squared:
+            return cls.tversky(p, q, t, 0.5, 0.5, smooth / 2.0)
+        return cls(
+            lambda: (p * t, (p - t) ** 2 / 2.0), lambda a, b: a * (p - t) - b * t, lambda: p, smooth / 2.0, bend=1.0
+        )
 
     @classmethod
     def tversky(cls, p: Array, q: Array, t: Array, alpha: float, beta: float, smooth: float) -> _Mismatch:
         """One with weighted false positives and false negatives of a predicted mask p = 1 - q and a true mask t."""
         r = 1.0 - t
-        missed = alpha * (p * r) + beta * (q * t)
-        return cls(p * t, missed, t, alpha * r - beta * t, alpha * r + (1.0 - beta) * t, smooth)
+
+        def missed() -> Array:
+            # Halves of both, as dice has them, are halves of the sum.
+            return alpha * (p * r + q * t) if alpha == beta else alpha * (p * r) + beta * (q * t)
+
+        return cls(
+            lambda: (p * t, missed()),
+            lambda a, b: (a * alpha) * r - (a * beta + b) * t,
+            lambda: alpha * r + (1.0 - beta) * t,
+            smooth,
+        )
 
     def value(self, shared: Array, missed: Array) -> Array:
         """The loss, given the totals of overlap and mismatch."""
@@ -65,13 +76,16 @@ class _Mismatch:
         """Its slopes by p."""
         kept = shared + self.smooth
         total = kept + missed
-        return (self.by_missed * np.divide(kept, total) - self.by_shared * np.divide(missed, total)) / total
+        slope = self.slope(np.divide(kept, total), np.divide(missed, total))
+        # Not the shares themselves: of a total below all normal numbers they would be infinite.
+        slope /= total
+        return slope
 
     def hess(self, shared: Array, missed: Array) -> Array:
         """Its second derivatives by p."""
         kept = shared + self.smooth
         total = kept + missed
-        return (self.bend * np.divide(kept, total) - 2.0 * self.grad(shared, missed) * self.by_total) / total
+        return (self.bend * np.divide(kept, total) - 2.0 * self.grad(shared, missed) * self.by_total()) / total
 
     def power(self, shared: Array, missed: Array, exponent: float) -> Array:
         """The loss to a power, by what is left of one where the loss is close to it."""
@@ -79,11 +93,6 @@ class _Mismatch:
         left = np.divide(kept, kept + missed)
         near_one = np.exp(exponent * np.log1p(-np.minimum(left, 0.5)))
         return np.where(left < 0.5, near_one, self.value(shared, missed) ** exponent)
-
-    @property
-    def terms(self) -> tuple[Array, Array]:
-        """What is added up over all pixels."""
-        return self.shared, self.missed
 
     def pooled(self) -> Pooled:
         """The loss itself."""

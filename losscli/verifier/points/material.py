@@ -59,8 +59,9 @@ def draw(
     for entry in signature.inputs:
         shape = plain if entry.axes is None else tuple(lengths.get(axis, classes) for axis in entry.axes)
         domain = signature.domain(entry.name, link)
-        if entry.draw is not None:
-            made[entry.name] = entry.draw(rng, shape, scale)
+        maker = domain.draw or entry.draw
+        if maker is not None:
+            made[entry.name] = maker(rng, shape, scale)
         else:
             made[entry.name] = np.asarray(_draw(domain, rng, shape, scale, classes, binary=entry.name == "target"))
     return made
@@ -129,7 +130,7 @@ def finite(bound: Bound, link: str, data: Data) -> Bools:
     with np.errstate(all="ignore"):
         kernel = bound(*fold.variables)
         if isinstance(kernel, Pooled):
-            return np.isfinite(np.atleast_1d(kernel.value(*(term.sum() for term in kernel.terms))))
+            return np.isfinite(np.atleast_1d(kernel.value(*kernel.totals(None))))
         return np.isfinite(fold.combine(kernel.value) if fold.combine else kernel.value)
 
 
