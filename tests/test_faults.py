@@ -12,8 +12,8 @@ import pytest
 import losscli
 from losscli.loss import Batch, Loss, Pooled, Rows, catalogue
 from losscli.plan import How
+from losscli.verifier.checks import Check
 from losscli.verifier.gradcheck import gradcheck
-from losscli.verifier.ledger import Check
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 Change = Callable[[Array], Array]

@@ -19,7 +19,8 @@ import numpy as np
 import pytest
 
 from losscli.verifier import jury
-from losscli.verifier.ledger import Check, Ledger
+from losscli.verifier.checks import Check
+from losscli.verifier.ledger import Ledger
 from losscli.verifier.numeric import differences, kinks, locate, probes, tied, verdict
 from losscli.verifier.numeric.differences import slopes
 from losscli.verifier.numeric.probes import probe

@@ -12,8 +12,8 @@ import pytest
 from losscli.cli import run
 from losscli.loss import Bound, Rows, get
 from losscli.plan import How
+from losscli.verifier.checks import Check
 from losscli.verifier.gradcheck import gradcheck
-from losscli.verifier.ledger import Check
 from losscli.verifier.report import content
 
 N = 3000

@@ -41,7 +41,7 @@ from losscli.results import Penalty, Reduction, Result, Wants
 
 if TYPE_CHECKING:
     from losscli.checkpoint import Checkpoint
-    from losscli.verifier.ledger import Check
+    from losscli.verifier.checks import Check
 
 # What may go into files, under the options' names, and its key in the JSON.
 _ARRAYS = {"grad": "gradient", "hess": "hessian", "per_sample": "per_sample"}

@@ -16,9 +16,10 @@ from losscli.evaluate import evaluate, plan_of
 from losscli.loss import Bound
 from losscli.plan import How, Plan
 from losscli.results import Wants
+from losscli.verifier.checks import Check
 from losscli.verifier.diagnosis.explain import explained
 from losscli.verifier.holding import HOLDING, claimed
-from losscli.verifier.ledger import Check, Ledger
+from losscli.verifier.ledger import Ledger
 from losscli.verifier.mutants import largest
 from losscli.verifier.numeric.probes import untried
 from losscli.verifier.objective import Objective

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from losscli.inputs import Array, Bools, Ints
-from losscli.verifier.diagnosis.diagnose import Explanation
+from losscli.verifier.checks import Check, Entry, Point, Wrong, in_bars
 from losscli.verifier.jury import Heard, Jury, Method, Witness
 from losscli.verifier.mutants import MUTANTS
 from losscli.verifier.numeric.differences import IntArray, Reason, Slopes, slopes
@@ -30,34 +30,6 @@ _MOSTLY = 0.5  # the largest share of one input's entries that may stay without 
 _WORST_FIRST: tuple[Overall, ...] = ("fail", "inconclusive", "not_checked", "pass")
 _FAILURES = (VERDICTS.index(Verdict.FAIL), VERDICTS.index(Verdict.KINK_FAIL))
 _UNDECIDED = VERDICTS.index(Verdict.INCONCLUSIVE)
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One entry of a gradient: what was claimed, what was found, and what is said of it."""
-
-    kind: str
-    name: str
-    index: tuple[int, ...]
-    claimed: float
-    reference: float
-    bar: float
-    verdict: Verdict
-    reason: str
-
-    @property
-    def ratio(self) -> float:
-        """How many bars the claim is away from the reference: infinitely many for NaN."""
-        return float(_ratio(np.array([self.claimed]), np.array([self.reference]), np.array([self.bar]))[0])
-
-
-@dataclass(frozen=True)
-class Point:
-    """All entries looked at under one kind of point."""
-
-    kind: str
-    checked: int
-    verdict: Overall
 
 
 @dataclass(frozen=True)
@@ -89,46 +61,6 @@ class Held:
     allowance: Array
     why: str
     rows: Ints | None = None
-
-
-@dataclass(frozen=True)
-class Wrong:
-    """A claim with failures, and the slopes that were found in its place: what a diagnosis begins with.
-
-    ``reference`` has the claim's shape, and NaN where no slope was looked for or there are two; ``bar`` is how far off
-    it and the claim's own rounding may be.
-    """
-
-    kind: str
-    name: str
-    claim: Array
-    reference: Array
-    bar: Array
-    case: Any
-
-
-@dataclass(frozen=True)
-class Check:
-    """The answer of a gradcheck; ``besides`` is the verdict apart from planted faults that were missed."""
-
-    loss: str
-    params: Mapping[str, Any]
-    verdict: Overall
-    checked: int
-    counts: Mapping[str, int]
-    resolution: tuple[float, float]
-    points: tuple[Point, ...]
-    methods: tuple[Method, ...]
-    worst: tuple[Entry, ...]
-    planted: int
-    caught: int
-    missed: tuple[str, ...]
-    seed: int
-    reproduce: str
-    wrong: Wrong | None = None
-    diagnosis: tuple[Explanation, ...] = ()
-    certificate: Certificate | None = None
-    besides: Overall = "not_checked"
 
 
 @dataclass
@@ -300,7 +232,7 @@ class Ledger:
         silent = (codes == _UNDECIDED) & (False if one.column.moot is None else one.column.moot)
         self._count(kind, name, Counter(VERDICTS[code] for code in codes[~silent]))
         settled = ~np.isin(codes, _FAILURES)
-        for at in np.lexsort((-_ratio(claimed, s.value, s.bar), settled, silent))[: min(_WORST, np.sum(~silent))]:
+        for at in np.lexsort((-in_bars(claimed, s.value, s.bar), settled, silent))[: min(_WORST, np.sum(~silent))]:
             claims, reference, bar = (float(x[at]) for x in (claimed, s.value, s.bar))
             reason = Reason(int(reasons[at])).word if codes[at] == _UNDECIDED else ""
             self.entries.append(Entry(kind, name, one.index[at], claims, reference, bar, VERDICTS[codes[at]], reason))
@@ -328,14 +260,6 @@ class Ledger:
 
 def _badness(entry: Entry) -> tuple[bool, float]:
     return entry.verdict in (Verdict.FAIL, Verdict.KINK_FAIL), entry.ratio
-
-
-def _ratio(claimed: Array, reference: Array, bar: Array) -> Array:
-    """Differences in bars; nothing where there is no reference, and where claim and reference are the same."""
-    with np.errstate(all="ignore"):
-        gap = np.abs(claimed - reference)
-        ratio = np.where(np.isfinite(claimed), np.where(gap == 0, 0.0, gap / bar), np.inf)
-    return np.where(np.isnan(reference), 0.0, ratio)
 
 
 def _notice(s: Slopes) -> Array:

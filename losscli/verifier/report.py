@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from losscli.verifier.checks import Check
 from losscli.verifier.diagnosis.diagnose import sentence
-from losscli.verifier.ledger import Check
 from losscli.verifier.numeric.probes import Certificate
 
 

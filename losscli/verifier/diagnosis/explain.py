@@ -12,12 +12,12 @@ from losscli.inputs import Array, Ints
 from losscli.loss import Bound
 from losscli.plan import Plan
 from losscli.results import Reduction
+from losscli.verifier.checks import Check, Wrong
 from losscli.verifier.diagnosis.diagnose import Explanation, diagnose
 from losscli.verifier.diagnosis.hypotheses import generic, hypotheses_of, other_losses, places_of, sampled
 from losscli.verifier.diagnosis.scales import scales_by_shape, scales_of
 from losscli.verifier.diagnosis.scene import Scene
 from losscli.verifier.dumps.audit import Audit, Tally
-from losscli.verifier.ledger import Check, Wrong
 from losscli.verifier.numeric.verdict import FAIL
 from losscli.verifier.own.entries import Entries
 from losscli.verifier.own.recognise import Known

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from losscli.verifier import report
-from losscli.verifier.ledger import Check
+from losscli.verifier.checks import Check
 
 # Planted faults of a thousandth or a hundredth.
 _SMALL = ("1.001 times", "one entry off by 1 %", "constant added")
