@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from losscli.errors import DataError, Place, UsageError
-from losscli.inputs import Array, Fold
+from losscli.inputs import Array, Fold, no_curve
 from losscli.loss import Batch, Bound, Fault, Pooled, Rows, Slope
 from losscli.plan import Plan, Writable
 from losscli.results import Wants
@@ -149,9 +149,11 @@ class Work:
             slopes = fold.gradient(first, wants.grad)
             part = replace(part, gradient=self._put(wants.grad, gradient, span, weighing, slopes))
         if hessian is not None:
-            if kernel.hess is None or not self.plan.signature.entry(wants.hess).curved:
+            if kernel.hess is None or not self.plan.signature.entry(wants.hess).curved or fold.hessian is no_curve:
                 message = f"{self.bound.loss.name} has no diagonal Hessian with respect to {wants.hess}"
-                raise UsageError("hessian-none", message)
+                other = kernel.hess is not None and fold.hessian is no_curve
+                hint = f"it has one with --from {self.plan.signature.default_link}" if other else ""
+                raise UsageError("hessian-none", message, hint=hint)
             second = Scaled(kernel.hess(), weighing.weight, self.scale)
             slopes = fold.hessian(first, second, wants.hess)
             part = replace(part, hessian=self._put(wants.hess, hessian, span, weighing, slopes))

@@ -32,7 +32,7 @@ class Domain:
     ``low`` and ``high`` are included; ``infinite`` says that an infinite bound itself is allowed; ``members``
     lists a finite set; ``index`` demands whole numbers, less than a row has entries; ``sums`` demands that each row
     adds up to one, or that its exponentials do; ``breaks`` tells which rows break a rule of their own, the one that
-    ``text`` gives.
+    ``text`` gives; ``draw`` makes random data of a shape and scale that keep it.
     """
 
     text: str
@@ -43,6 +43,7 @@ class Domain:
     index: bool = False
     sums: Literal["", "one", "exp"] = ""
     breaks: Callable[[Array], Bools] | None = None
+    draw: Callable[[np.random.Generator, tuple[int, ...], float], npt.NDArray[Any]] | None = None
 
     def outside(self, x: Array) -> Bools:
         """The entries of x that are not in the set; same shape."""

@@ -106,12 +106,12 @@ def _parameter(entry: Parameter, rng: np.random.Generator) -> Any:
     return float(rng.uniform(low, high))
 
 
-def curved(loss: Loss) -> tuple[str, ...]:
-    """The inputs by which a loss has a diagonal Hessian; by the others it is refused."""
-    data, found = draw(loss.reads, rng_of(loss.name)), []
+def curved(loss: Loss, link: str = "") -> tuple[str, ...]:
+    """The inputs by which a loss has a diagonal Hessian, given by a link; by the others it is refused."""
+    data, found = draw(loss.reads, rng_of(loss.name), link), []
     for name in loss.reads.differentiable:
         try:
-            evaluate(loss.bind(), data, wants=Wants(hess=name))
+            evaluate(loss.bind(), data, how=How(link=link), wants=Wants(hess=name))
             found.append(name)
         except UsageError as error:
             if error.code != "hessian-none":
@@ -362,7 +362,7 @@ def entries(
     for name in bound.loss.reads.differentiable:
         shared = bound.loss.reads.entry(name).shared
         for order, kind in ((1, "gradient"), (2, "hessian")):
-            if kind in kinds and (order == 1 or name in curved(bound.loss)):
+            if kind in kinds and (order == 1 or name in curved(bound.loss, made.how.link)):
                 wants = Wants(grad=name) if order == 1 else Wants(hess=name)
                 result = evaluate(
                     bound, made.data, how=made.how, sample_weight=made.sample_weight, reduction="none", wants=wants

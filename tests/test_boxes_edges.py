@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -241,3 +244,69 @@ def test_the_line_of_a_box_is_named(tmp_path: Path, capsys: pytest.CaptureFixtur
     printed = capsys.readouterr()
     assert printed.out == ""
     assert "t.csv:3: target must be x1, y1, x2, y2 with x1 <= x2 and y1 <= y2, not 0, 3, 1, 1" in printed.err
+
+
+def sized(corners: Any, form: str) -> np.ndarray:
+    """Boxes given by their corners as a point and a size."""
+    x = np.asarray(corners, dtype=np.float64)
+    size = x[:, 2:] - x[:, :2]
+    return np.concatenate([x[:, :2] + (size / 2.0 if form == "cxcywh" else 0.0), size], axis=1)
+
+
+@pytest.mark.parametrize("form", ["cxcywh", "xywh"])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_point_and_a_size_are_a_box_too(name: str, form: str) -> None:
+    # Quarters, which every form holds: coincident edges, one box within the other, boxes apart.
+    rng = np.random.default_rng(11)
+    start = rng.integers(-8, 8, (2, 60, 2)) / 4.0
+    p, t = (np.concatenate([one, one + rng.integers(0, 12, (60, 2)) / 4.0], axis=1) for one in start)
+    first, last = (0.5, 0.5) if form == "cxcywh" else (0.0, 1.0)
+    for wrt in ("prediction", "target"):
+        made = evaluate(
+            get(name).bind(),
+            {"prediction": sized(p, form), "target": sized(t, form)},
+            how=How(link=form),
+            reduction="none",
+            wants=Wants(grad=wrt),
+        )
+        plain = evaluate(get(name).bind(), {"prediction": p, "target": t}, reduction="none", wants=Wants(grad=wrt))
+        assert plain.gradient is not None
+        by_start, by_end = plain.gradient[:, :2], plain.gradient[:, 2:]
+        chained = np.concatenate([by_start + by_end, last * by_end - first * by_start], axis=1)
+        assert made.value == pytest.approx(plain.value, rel=1e-14, abs=1e-16)
+        assert made.gradient == pytest.approx(chained, rel=1e-13, abs=1e-15)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("scale", [1e-200, 1e-3, 1.0, 1e200])
+def test_far_from_the_origin_and_nearly_concentric_they_keep_their_digits(name: str, scale: float) -> None:
+    rng = np.random.default_rng(12)
+    for form in ("cxcywh", "xywh"):
+        p = np.concatenate([rng.normal(size=(5, 2)), rng.uniform(0.5, 2.0, (5, 2))], axis=1) * scale
+        t = p * (1.0 + 1e-7 * rng.normal(size=p.shape))
+        draw = Draw(get(name).bind(), {"prediction": p, "target": t}, How(link=form))
+        assert check(draw, ["value", "gradient"]) == 45
+
+
+def test_negative_sizes_and_curvatures_by_sizes_are_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "x.npz", prediction=[[0.0, 0.0, 2.0, 1.0], [3.0, 3.0, -1.0, 2.0]], target=np.ones((2, 4)))
+
+    def compute(*words: str) -> Any:
+        command = [sys.executable, "-m", "losscli", "compute", "giou", *words]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    for form, words in (("cxcywh", "cx, cy, w, h"), ("xywh", "x1, y1, w, h")):
+        done = compute("x.npz", "--from", form)
+        assert (done.returncode, done.stdout) == (3, "")
+        assert f"prediction[1]: prediction must be {words} with w >= 0 and h >= 0, not 3, 3, -1, 2" in done.stderr
+    np.savez(tmp_path / "y.npz", prediction=[[0.0, 0.0, 2.0, 1.0]], target=[[0.5, 0.0, 2.0, 1.0]])
+    done = compute("y.npz", "--from", "cxcywh", "--grad", "--hess")
+    assert done.returncode == 2
+    assert "has no diagonal Hessian" in done.stderr
+    assert "--from corners" in done.stderr
+    done = compute("y.npz", "--from", "cxcywh", "--grad", "--gradcheck", "--json")
+    made = json.loads(done.stdout)
+    # Three quarters of each box are shared, 1.5 of 2.5: the slope by the centre is -16/25 a unit.
+    assert made["value"] == pytest.approx(0.4, rel=1e-15)
+    assert made["gradient"]["values"][0][0] == pytest.approx(-0.64, rel=1e-15)
+    assert made["gradcheck"]["verdict"] == "pass"

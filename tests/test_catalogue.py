@@ -66,7 +66,7 @@ def test_every_differentiable_input_has_a_gradient_and_a_hessian_or_a_refusal(en
     for link in entry.reads.links:
         data = draw(entry.reads, rng_of(entry.name), link)
         for name in entry.reads.differentiable:
-            second = name if name in curved(entry) else ""
+            second = name if name in curved(entry, link) else ""
             result = evaluate(entry.bind(), data, how=How(link=link), wants=Wants(grad=name, hess=second))
             for slopes in (result.gradient, result.hessian) if second else (result.gradient,):
                 assert slopes is not None

@@ -1,14 +1,15 @@
-"""Boxes: a predicted and a true one per row, by two opposite corners, x1, y1, x2, y2."""
+"""Boxes: a predicted and a true one per row, by two opposite corners, x1, y1, x2, y2, or by a point and a size."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
 from losscli.families.plain import WEIGHTED
-from losscli.inputs import Array, Bools, Domain, Fold, Input, Link, Signature
+from losscli.inputs import Array, Bools, Domain, Fold, Input, Link, Partials, Signature, no_curve, unscaled
 
 # Coordinates between these have areas, and products of them, that neither overflow nor vanish.
 _TAME = (1e-70, 1e70)
@@ -77,6 +78,28 @@ class Pair:
             unit=np.ones((1, 2)) if unit is None else unit,
         )
 
+    @classmethod
+    def by_sizes(cls, own: Array, other: Array, start: Array, end: Array) -> Pair:
+        """Boxes of such lengths, the first of which starts and ends so far ahead of the second, all (M, 2)."""
+        size = np.maximum(np.maximum(own, other), np.maximum(np.abs(start), np.abs(end)))
+        unit = _unit_of(size)
+        if unit is not None:
+            own, other, start, end = own / unit, other / unit, start / unit, end / unit
+        gap = np.concatenate([-start, end], axis=1)
+        out, back = np.maximum(gap, 0.0), np.maximum(-gap, 0.0)
+        later, longer = start >= 0.0, end >= 0.0
+        return cls(
+            own=own,
+            other=other,
+            beyond=out[:, :2] + out[:, 2:],
+            within=back[:, :2] + back[:, 2:],
+            inner=np.where(later, np.where(longer, other - start, own), np.where(longer, other, own + start)),
+            hull=np.where(later, np.where(longer, own + start, other), np.where(longer, own, other - start)),
+            apart=(start + end) / 2.0,
+            outer=np.heaviside(gap, 0.5),
+            unit=np.ones((1, 2)) if unit is None else unit,
+        )
+
     @cached_property
     def turned(self) -> Pair:
         """The same boxes the other way round."""
@@ -129,7 +152,10 @@ class Pair:
 def _unit(p: Array, t: Array) -> Array | None:
     """A power of two near the largest coordinate of each row and axis; None where none is needed."""
     size = np.maximum(np.abs(p), np.abs(t))
-    reach = np.maximum(size[:, :2], size[:, 2:])
+    return _unit_of(np.maximum(size[:, :2], size[:, 2:]))
+
+
+def _unit_of(reach: Array) -> Array | None:
     if not reach.size or (_TAME[0] < reach.min() and reach.max() < _TAME[1]):
         return None
     return np.where(reach > 0.0, np.ldexp(1.0, np.frexp(reach)[1] - 1), 1.0)
@@ -154,8 +180,23 @@ def some(rng: np.random.Generator, shape: tuple[int, ...], scale: float) -> Arra
     return np.concatenate([centre - half, centre + half], axis=1) * scale
 
 
+def _negative(x: Array) -> Bools:
+    """The rows that are no point and size: not four numbers, or a size below 0."""
+    if x.shape[-1] != 4:
+        return np.ones(len(x), dtype=np.bool_)
+    return np.asarray((x[:, 2:] < 0.0).any(axis=1))
+
+
+def _some_sized(rng: np.random.Generator, shape: tuple[int, ...], scale: float) -> Array:
+    x = some(rng, shape, scale)
+    return np.concatenate([x[:, :2], x[:, 2:] - x[:, :2]], axis=1)
+
+
 def pair(prediction: Array, target: Array) -> Fold:
-    """Both boxes as one variable; partials are by the edges of the first, and of the second, in its units."""
+    """Both boxes as one variable; partials are by the edges of the first, and of the second, in its units.
+
+    Further ones are what the rounding of these has lost.
+    """
     both = Pair.of(prediction, target)
     unit = edges(both.unit)
     return Fold(
@@ -163,6 +204,41 @@ def pair(prediction: Array, target: Array) -> Fold:
         gradient=lambda a, name: a[_NAMES.index(name)] / unit,
         hessian=lambda a, b, name: b[_NAMES.index(name)] / unit / unit,  # noqa: ARG005
     )
+
+
+def _centred(prediction: Array, target: Array) -> Pair:
+    apart, half = prediction[:, :2] - target[:, :2], (prediction[:, 2:] - target[:, 2:]) / 2.0
+    return Pair.by_sizes(prediction[:, 2:], target[:, 2:], apart - half, apart + half)
+
+
+def _from_corner(prediction: Array, target: Array) -> Pair:
+    ahead, longer = prediction[:, :2] - target[:, :2], prediction[:, 2:] - target[:, 2:]
+    return Pair.by_sizes(prediction[:, 2:], target[:, 2:], ahead, ahead + longer)
+
+
+def _sized(make: Callable[[Array, Array], Pair], first: float, last: float) -> Callable[[Array, Array], Fold]:
+    """The fold of a point and a size: a longer box starts ``first`` of that later and ends ``last`` of it later."""
+
+    def fold(prediction: Array, target: Array) -> Fold:
+        both = make(prediction, target)
+
+        def gradient(a: Partials, name: str) -> Array:
+            own, factor = unscaled(a)
+            at, unit = _NAMES.index(name), edges(both.unit)
+            made = by_size(own[at] / unit)
+            if len(own) > len(_NAMES):
+                # Both edges together may be slow where each of them is steep.
+                made = made + by_size(own[at + len(_NAMES)] / unit)
+            return made if factor is None else made * (factor[:, None] if factor.ndim else factor)
+
+        def by_size(by_edge: Array) -> Array:
+            start, end = by_edge[:, :2], by_edge[:, 2:]
+            return np.concatenate([start + end, first * start + last * end], axis=1)
+
+        # The kernels' curvatures are by one edge at a time.
+        return Fold((both,), gradient, no_curve)
+
+    return fold
 
 
 _NAMES = ("prediction", "target")
@@ -178,13 +254,27 @@ _SIZES = (
     ("solid", "max(p[2] - p[0], p[3] - p[1]) > 0 and max(t[2] - t[0], t[3] - t[1]) > 0"),
     ("angle", "atan((t[2] - t[0])/(t[3] - t[1])) - atan((p[2] - p[0])/(p[3] - p[1])) if solid else 0"),
 )
+
+
+def _given_as(words: str, fold: Callable[..., Fold], start: str, end: str) -> Link:
+    """The link of boxes given as a point and a size, and where on an axis they start and end."""
+    text = ", ".join(edge.format(at, at + 2) for edge in (start, end) for at in (0, 1))
+    where = tuple((short, f"[{text.replace('x[', f'{name}[')}]") for short, name in zip("pt", _NAMES, strict=True))
+    domain = Domain(f"{words} with w >= 0 and h >= 0", breaks=_negative, draw=_some_sized)
+    return Link(fold, (*where, *_SIZES[2:]), dict.fromkeys(_NAMES, domain))
+
+
 BOXES = Signature(
     "boxes",
     tuple(
-        Input(name, CORNERS, differentiable=True, help=f"{kind} boxes x1, y1, x2, y2 (N, 4)", draw=some)
+        Input(name, CORNERS, differentiable=True, help=f"{kind} boxes x1, y1, x2, y2 or by --from (N, 4)", draw=some)
         for name, kind in zip(_NAMES, ("predicted", "true"), strict=True)
     ),
     "rows",
-    {"corners": Link(pair, _SIZES)},
+    {
+        "corners": Link(pair, _SIZES),
+        "cxcywh": _given_as("cx, cy, w, h", _sized(_centred, -0.5, 0.5), "x[{0}] - x[{1}]/2", "x[{0}] + x[{1}]/2"),
+        "xywh": _given_as("x1, y1, w, h", _sized(_from_corner, 0.0, 1.0), "x[{0}]", "x[{0}] + x[{1}]"),
+    },
     options=WEIGHTED,
 )

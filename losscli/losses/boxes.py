@@ -8,16 +8,17 @@ overlap, or have no area, have an overlap of 0 without a slope.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial, reduce
 from typing import Any
 
 import numpy as np
 
 from losscli.families.boxes import BOXES, OUTWARD, Pair, area, edges, filled, flip
-from losscli.loss import Frozen, Kinks, Rows, loss
+from losscli.loss import Frozen, Kinks, Rows, Seldom, loss
 from losscli.stable import Array, over
+from losscli.twofold import two_sum
 
 _TURN = 4.0 / np.pi**2
 
@@ -141,9 +142,25 @@ def _rows(pair: Pair, *terms: _Term) -> Rows:
     sides = (pair, pair.turned)
     return Rows(
         _sum(term.value(pair) for term in terms)[:, 0],
-        grad=lambda: tuple(_sum(term.slope(side) for term in terms) for side in sides),
+        grad=lambda: Seldom(
+            partial(add, side, [term.slope for term in terms]) for add in (_slopes, _lost) for side in sides
+        ),
         hess=lambda: tuple(_sum(term.curve(side) for term in terms) for side in sides),
     )
+
+
+def _slopes(pair: Pair, slopes: Sequence[Callable[[Pair], Array]]) -> Array:
+    return _sum(slope(pair) for slope in slopes)
+
+
+def _lost(pair: Pair, slopes: Sequence[Callable[[Pair], Array]]) -> Array:
+    """What the rounding of the sum of slopes has lost."""
+    total, *others = (slope(pair) for slope in slopes)
+    lost = np.zeros_like(total)
+    for slope in others:
+        total, error = two_sum(total, slope)
+        lost += error
+    return lost
 
 
 def _sum(arrays: Iterable[Array]) -> Array:
