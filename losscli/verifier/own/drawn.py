@@ -110,7 +110,7 @@ def drawings(
     # What belongs to a logit or a probability of its own is an outcome, hardly any number.
     logits = any(entry.name.lower() in {"logit", "logits", *DISTRIBUTIONS} for entry in needed)
     truths = ("outcomes",) if outcomes else ("labels", "outcomes", "numbers") if logits else _TRUTHS
-    weighings = range(max(1, *(len(_weight_shapes(entry.name, ())) for entry in needed), 1))
+    weighings = range(max([1, *(len(_weight_shapes(entry.name, ())) for entry in needed)]))
     for size in [shape] if shape is not None else [(ROWS, CLASSES), (ROWS,), ()]:
         seen = set()
         for truth, weighing in product(truths, weighings):
@@ -128,7 +128,8 @@ def drawings(
 def _weight_shapes(name: str, size: tuple[int, ...]) -> list[tuple[int, ...]]:
     """The shapes that what is called a weight may have beside an input of a size, the likeliest first."""
     word = name.lower()
-    if "weight" not in word and word != "w":
+    named = "weight" in word and ("class" in word or "sample" in word)
+    if not named and word not in ("weight", "weights", "w"):
         return []
     entries, classes, rows = size, size[-1:], size[:1]
     if "class" in word:
