@@ -10,7 +10,7 @@ from losscli.families.embedding import COMPARISONS, DISTANCES, LABELLED_PAIRS, S
 from losscli.families.vectors import TRIPLETS
 from losscli.inputs import Bools
 from losscli.loss import Kinks, Param, Rows, loss
-from losscli.stable import Array, along, norm, others, over, unit
+from losscli.stable import Array, along, either, falling, norm, others, over, positive_part, unit
 
 
 def _norm_slope(d: Array, size: Array, p: float) -> Array:
@@ -86,7 +86,7 @@ def triplet(
         pull, push = active * _norm_curve(a - positive, p), active * _norm_curve(d, p)
         return pull - push * ~swapped, pull - push * swapped, -push
 
-    return Rows(np.maximum(0.0, short)[:, 0], grad, hess)
+    return Rows(positive_part(short)[:, 0], grad, hess)
 
 
 def _met(d: Array) -> Bools:
@@ -117,7 +117,7 @@ def contrastive(
     Where a pair that does not belong together coincides, the slope is taken as 0.
     """
     size, alike = norm(d), label[:, None] == 1.0
-    short = np.maximum(0.0, margin - size)
+    short = positive_part(margin - size)
     value = np.where(alike, size, short)
 
     def hess() -> Array:
@@ -130,7 +130,7 @@ def contrastive(
 
 
 def _beyond(turn: Turn, margin: float) -> Array:
-    return np.maximum(0.0, (turn.whole - margin) + turn.part)
+    return positive_part((turn.whole - margin) + turn.part)
 
 
 def _turns(turn: Turn, label: Array, *, margin: float) -> Any:
@@ -181,10 +181,10 @@ def hinge_embedding(
     margin: Annotated[float, Param("how far apart others should be", at_least=0)] = 1.0,
 ) -> Rows:
     """Distance of a pair that belongs together; of another, its shortfall of a margin, with slope 0 at the margin."""
-    alike, short = label > 0.0, np.maximum(0.0, margin - distance)
+    alike, short = label > 0.0, positive_part(margin - distance)
     return Rows(
-        np.where(alike, distance, short),
-        grad=lambda: np.where(alike, 1.0, np.minimum(np.sign(distance - margin), 0.0)),
+        either(alike, distance, short),
+        grad=lambda: either(alike, 1.0, falling(distance, margin)),
         hess=lambda: np.zeros_like(distance),
     )
 
@@ -204,5 +204,5 @@ def margin_ranking(
 
     Where the margin is just met the slope is taken as 0.
     """
-    short = np.maximum(0.0, margin - lead)
-    return Rows(short, grad=lambda: np.minimum(np.sign(lead - margin), 0.0), hess=lambda: np.zeros_like(lead))
+    short = positive_part(margin - lead)
+    return Rows(short, grad=lambda: falling(lead, margin), hess=lambda: np.zeros_like(lead))

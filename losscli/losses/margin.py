@@ -9,7 +9,7 @@ import numpy as np
 
 from losscli.families.margin import MARGIN
 from losscli.loss import Kinks, Param, Rows, loss
-from losscli.stable import Array, hypotenuse, odds, sigmoid, softplus
+from losscli.stable import Array, falling, hypotenuse, odds, positive_part, sigmoid, softplus
 
 
 @loss(
@@ -27,8 +27,8 @@ from losscli.stable import Array, hypotenuse, odds, sigmoid, softplus
 )
 def hinge(m: Array) -> Rows:
     """Shortfall of the margin below 1; its slope at m = 1 is taken as 0."""
-    short = np.maximum(0.0, 1.0 - m)
-    return Rows(short, grad=lambda: np.minimum(np.sign(m - 1.0), 0.0), hess=lambda: np.zeros_like(m))
+    short = positive_part(1.0 - m)
+    return Rows(short, grad=lambda: falling(m, 1.0), hess=lambda: np.zeros_like(m))
 
 
 @loss(
@@ -39,7 +39,7 @@ def hinge(m: Array) -> Rows:
 )
 def squared_hinge(m: Array) -> Rows:
     """Squared shortfall of the margin below 1: its slope is continuous, so there is no kink."""
-    short = np.maximum(0.0, 1.0 - m)
+    short = positive_part(1.0 - m)
     return Rows(short * short, grad=lambda: -2.0 * short, hess=lambda: 2.0 * (m < 1).astype(np.float64))
 
 
@@ -74,7 +74,7 @@ def modified_huber(m: Array) -> Rows:
 
 def _rounded(m: Array, width: float) -> Rows:
     """The shortfall below 1, squared up to a width and linear beyond it, times half the width."""
-    short = np.maximum(0.0, 1.0 - m)
+    short = positive_part(1.0 - m)
     within = np.minimum(short, width)
     return Rows(
         width * within * (short - within / 2.0),
@@ -137,7 +137,7 @@ def exponential(m: Array, *, beta: Annotated[float, Param("steepness", above=0)]
 )
 def perceptron(m: Array) -> Rows:
     """How far the score lies on the wrong side of zero; its slope at m = 0 is taken as 0."""
-    return Rows(np.maximum(0.0, -m), grad=lambda: np.minimum(np.sign(m), 0.0), hess=lambda: np.zeros_like(m))
+    return Rows(positive_part(-m), grad=lambda: falling(m, 0.0), hess=lambda: np.zeros_like(m))
 
 
 @loss(

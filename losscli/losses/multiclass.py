@@ -15,7 +15,7 @@ from losscli.families.classes import CHANCE, DEVIATION, LIKELIHOOD, LIKELIHOOD_O
 from losscli.inputs import Ints
 from losscli.loss import Kinks, Param, Rows, loss
 from losscli.losses.focal import focus
-from losscli.stable import Array, row_sums, surplus
+from losscli.stable import Array, positive_part, row_sums, surplus
 
 
 @loss(
@@ -251,7 +251,7 @@ def multi_margin(
 ) -> Rows:
     """Shortfalls of the true class's lead over each rival, to the power p, summed and divided by the classes."""
     rows, classes = np.arange(len(z)), z.shape[1]
-    short = np.maximum(0.0, _shortfall(z, y, margin))
+    short = positive_part(_shortfall(z, y, margin))
 
     def spread(per_rival: Array, sign: float) -> Array:
         per_rival[rows, y] = sign * row_sums(per_rival)
@@ -259,8 +259,8 @@ def multi_margin(
 
     return Rows(
         row_sums(short if p == 1 else short * short) / classes,
-        grad=lambda: spread(np.where(short > 0, 1.0 if p == 1 else 2.0 * short, 0.0), -1.0),
-        hess=lambda: spread(np.where(short > 0, 2.0 * (p - 1), 0.0), 1.0),
+        grad=lambda: spread((short > 0).astype(np.float64) if p == 1 else 2.0 * short, -1.0),
+        hess=lambda: spread(2.0 * (p - 1) * (short > 0).astype(np.float64), 1.0),
     )
 
 
@@ -289,7 +289,7 @@ def _lead_over_strongest(z: Array, y: Ints, margin: float) -> Rows:
         slope[rows, y] = -active
         return slope
 
-    return Rows(np.maximum(0.0, worst), grad=grad, hess=lambda: np.zeros_like(z))
+    return Rows(positive_part(worst), grad=grad, hess=lambda: np.zeros_like(z))
 
 
 def _front(z: Array, y: Ints, margin: float) -> Ints:

@@ -22,7 +22,7 @@ from losscli.families.ranking import (
 )
 from losscli.inputs import Groups, Ints
 from losscli.loss import Batch, Frozen, Param, loss
-from losscli.stable import Array, softplus
+from losscli.stable import Array, either, softplus
 
 # Within this of 0 a logistic step is told by what it is above one half, beyond by what it is from 0 or 1.
 _MIDDLE = 1.0
@@ -31,11 +31,10 @@ _MIDDLE = 1.0
 def logistic(x: Array) -> tuple[Array, Array]:
     """σ(x) as 0, ½ or 1, whose sums are exact, and what it is beyond that: sums of steps may cancel."""
     size = np.abs(x)
-    near, far = size < _MIDDLE, size >= _MIDDLE
+    near = size < _MIDDLE
     e = np.exp(-size)
-    # Sums of products: choosing between two arrays entry by entry costs three times as much.
-    beyond = np.sign(x) * (near * (np.expm1(-size) / -2.0) - far * e) / (1.0 + e)
-    return np.asarray(0.5 * near + far * (x > 0.0), dtype=np.float64), beyond
+    beyond = np.sign(x) * either(near, np.expm1(-size) / -2.0, -e) / (1.0 + e)
+    return either(near, 0.5, (x > 0.0).astype(np.float64)), beyond
 
 
 def bell(x: Array) -> Array:

@@ -25,7 +25,7 @@ from losscli.inputs import Groups, Ints
 from losscli.loss import Batch, Param, loss
 from losscli.losses.pairwise import bell, logistic
 from losscli.losses.survival import RiskSets
-from losscli.stable import Array
+from losscli.stable import Array, either
 
 # Scores of a group that lie within this make shares so alike that their differences from other shares may cancel.
 _CLOSE = 1.0
@@ -261,9 +261,8 @@ def approx_ndcg(
         x = (s[k] - s[i]) / temperature
         step, beyond = logistic(x)
         slope, gap = bell(x), worth[i] - worth[k]
-        near, far = step == 0.5, step != 0.5
-        uneven = far * slope - near * (beyond * beyond)
-        return gap * near, gap * uneven, worth[i] * at.steeper(k, i) * slope
+        near = step == 0.5
+        return gap * near, gap * either(near, -beyond * beyond, slope), worth[i] * at.steeper(k, i) * slope
 
     def grad() -> Array:
         even, uneven, steeper = pair_sums(slopes, start, end)
