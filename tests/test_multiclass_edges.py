@@ -124,6 +124,23 @@ def test_log_loss_is_not_clipped() -> None:
         rows("log-loss", [[0.2, 0.3]], [0])
 
 
+@pytest.mark.parametrize("name", ["log-loss", "nll"])
+def test_single_precision_does_not_decide_whether_rows_add_up(name: str) -> None:
+    loss = get(name)
+    rng, verdicts = np.random.default_rng(3), []
+    for step in range(-40, 40):
+        p = rng.dirichlet(np.ones(50)) * (1.001 + 2e-8 * step)
+        given = (np.log(p) if name == "nll" else p).astype(np.float32)[None]
+        for kind in (np.float32, np.float64):
+            try:
+                evaluate(loss.bind(), {loss.reads.names[0]: given.astype(kind), "labels": np.zeros(1, dtype=np.intp)})
+                verdicts.append(True)
+            except DataError:
+                verdicts.append(False)
+    assert verdicts[::2] == verdicts[1::2]
+    assert set(verdicts) == {True, False}
+
+
 def test_gce_where_p_underflows_and_its_power_does_not() -> None:
     _, gradient, _ = rows("gce", [[0.0, 1000.0]], [0], q=0.1)
     assert gradient[0].tolist() == pytest.approx([-math.exp(-100), math.exp(-100)], rel=1e-13)
