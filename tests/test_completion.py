@@ -1,5 +1,6 @@
 """What a shell is offered for the next word, and that names cost it neither numpy nor the catalogue."""
 
+import importlib
 import os
 import re
 import shutil
@@ -9,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from losscli.cli.values import values
+from losscli.dialects import PEERS, dialects_of
 from losscli.loss import catalogue
 
 VERBS = ["compute", "gradcheck", "verify", "dialects", "apply", "list", "show", "sample"]
@@ -72,6 +75,28 @@ def test_words(shell, line, words):
     assert offered(line, shell) == words
 
 
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("losscli compute ce --reduction ", ["mean", "sum", "none"]),
+        ("losscli compute ce a.csv b.csv --grad --from log", ["logits", "log-probs"]),
+        ("losscli gradcheck cross-entropy --from p", ["probs"]),
+        ("losscli compute tweedie --from ", ["log-rate", "rate"]),
+        ("losscli compute ce --linear --wrt ", ["features", "weights", "bias", "labels"]),
+        ("losscli compute iou --like ", ["torch"]),
+        ("losscli compute bce --wrt ", ["logits", "target"]),
+        ("losscli compute lovasz-softmax --classes ", ["present", "all"]),
+        ("losscli verify ce --claim-dtype b", ["bfloat16"]),
+        ("losscli dialects ce --reduction ", ["mean", "sum"]),
+        ("losscli sample ce --format ", ["yaml", "json", "csv"]),
+        ("losscli apply softmax --format j", ["json"]),
+        ("losscli list --color a", ["auto", "always"]),
+    ],
+)
+def test_values_of_options(line, words):
+    assert offered(line) == words
+
+
 @pytest.mark.parametrize("verb", ["compute", "gradcheck", "show", "sample"])
 @pytest.mark.parametrize("initial", "ls")
 def test_aliases_are_offered_once_the_word_has_begun(verb, initial):
@@ -99,7 +124,19 @@ def test_an_option_without_its_value_hides_no_other():
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-@pytest.mark.parametrize("line", ["losscli ", "losscli compute ", "losscli show h"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        *(
+            "losscli ",
+            "losscli compute ",
+            "losscli show h",
+            "losscli compute ce --reduction ",
+            "losscli verify bce --from ",
+        ),
+        *("losscli compute dice --like ", "losscli compute lovasz-softmax --classes ", "losscli compute ce --engine "),
+    ],
+)
 def test_names_are_told_without_the_catalogue(shell, line):
     modules = set(ask(shell, line, "-c", LOADED).stderr.split())
     assert not modules & {"numpy", "rich", "losscli.loss", "losscli.losses", "losscli.cli.compute"}
@@ -116,6 +153,20 @@ def test_a_mistake_is_no_message_in_the_middle_of_a_line(shell, line):
     done = ask(shell, line)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.strip() in ("", "_files")
+
+
+@pytest.mark.parametrize("verb", ["compute", "gradcheck", "verify"])
+def test_values_read_from_the_source_are_those_of_the_options(verb):
+    module = importlib.import_module(f"losscli.cli.{verb}")
+    known = 0
+    for name, loss in catalogue().items():
+        for option in module._options(loss):
+            found = values(verb, name, option.typed[-1])
+            assert found in ([], list(option.choices or PEERS)) or (option.name == "like" and set(found) < set(PEERS))
+            known += bool(found)
+        assert values(verb, name, "--like") == list(dialects_of(loss))
+    # What is left is what depends on the loss in ways that only its module knows.
+    assert known > 3 * len(NAMES)
 
 
 def test_data_are_left_to_the_shell():

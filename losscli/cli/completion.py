@@ -12,8 +12,9 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
-from losscli.cli.options import SETTINGS
+from losscli.cli.options import SETTINGS, Option, signed
 from losscli.cli.program import NAME, program
+from losscli.cli.values import values
 from losscli.errors import UsageError
 
 _PACKAGE = Path(__file__).parent.parent
@@ -27,6 +28,11 @@ class Completing(TyperGroup):
         """The name of the verb that was typed, the verb, and the words that follow it."""
         if len(args) == 1 and args[0] in (*_TAKE_A_LOSS, "apply"):
             return args[0], _awaiting(_function if args[0] == "apply" else _loss), []
+        # Behind a linear head there are fewer links than the source of a loss shows.
+        if len(args) > 2 and args[0] in _TAKE_A_LOSS and "--linear" not in args:
+            known = values(args[0], args[1], args[-1])
+            if known:
+                return args[0], _expecting(args[-1], known), args[-1:]
         try:
             app, words = program(args)
         except UsageError:
@@ -46,8 +52,13 @@ def answer() -> object:
     return app(args=[], prog_name=NAME, standalone_mode=False)
 
 
+def _expecting(option: str, words: list[str]) -> Any:
+    """A verb of which only the option is known whose value comes next."""
+    return _awaiting(signed(lambda **_: None, [Option("value", str, "", "", words=(option,), choices=tuple(words))]))
+
+
 def _awaiting(body: Any) -> Any:
-    """A verb without its loss or function."""
+    """A verb without its loss, function or value."""
     app = typer.Typer(add_completion=False)
     app.command(context_settings=SETTINGS)(body)
     return get_command(app)

@@ -55,6 +55,8 @@ class Option:
         more: dict[str, Any] = {}
         if self.kind is not bool:
             more["parser"] = self.read
+            if self.choices:
+                more["autocompletion"] = _among(self.choices)
             more["metavar"] = self.metavar or "|".join(self.choices) or _METAVARS[self.kind]
         kind = self.kind if self.default is not None else self.kind | None
         annotation = Annotated[kind, typer.Option(*self.typed, help=self.help, **more)]  # type: ignore[valid-type]
@@ -76,6 +78,11 @@ class Option:
         if self.least is not None and number < self.least:
             raise UsageError("parameter-range", f"{word} must be at least {self.least}, not {number}")
         return number
+
+
+def _among(words: Sequence[str]) -> Callable[[str], list[str]]:
+    """What a shell is offered: those of the words that begin like what is typed."""
+    return lambda incomplete: [word for word in words if word.startswith(incomplete)]
 
 
 def choice(name: str, value: str, known: Iterable[str]) -> str:
