@@ -30,8 +30,10 @@ class Seldom(tuple[Any, ...]):
     __slots__ = ()
 
     def __getitem__(self, at: Any) -> Any:
-        partial: Any = super().__getitem__(at)
-        return partial() if callable(partial) else partial
+        found: Any = super().__getitem__(at)
+        if isinstance(at, slice):
+            return Seldom(found)
+        return found() if callable(found) else found
 
     def __iter__(self) -> Iterator[Array]:
         return (self[at] for at in range(len(self)))
