@@ -72,10 +72,9 @@ def odds(z: Array) -> tuple[Array, Array]:
     p = 1.0 + e
     np.divide(1.0, p, out=p)
     q = np.multiply(e, p, out=e)
-    if z.size and max(z.max(), -z.min()) > _TAME:
-        small = np.exp(-np.abs(z))
-        p = np.where(z < -_TAME, small, p)
-        q = np.where(z > _TAME, small, np.where(z < -_TAME, 1.0, q))
+    if z.size and z.min() < -_TAME:
+        low = z < -_TAME
+        p, q = np.where(low, np.exp(z), p), np.where(low, 1.0, q)
     return p, q
 
 
