@@ -64,7 +64,7 @@ def huber(r: Array, *, delta: Annotated[float, Param("|r| where the parabola mee
     """
     clipped = np.clip(r, -delta, delta)
     return Rows(
-        clipped * (r - 0.5 * clipped), grad=lambda: clipped, hess=lambda: (np.abs(r) < delta).astype(np.float64)
+        clipped * (r - clipped / 2.0), grad=lambda: clipped, hess=lambda: (np.abs(r) < delta).astype(np.float64)
     )
 
 
