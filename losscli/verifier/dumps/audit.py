@@ -18,6 +18,7 @@ from losscli.plan import Column, Plan
 from losscli.sums import Exact
 from losscli.targets import Table, arrange
 from losscli.verifier.allowance import Precision, Slopes, spread
+from losscli.verifier.dumps.together import Ends, RowSums
 from losscli.verifier.dumps.unsettled import Size, Unsettled, added, by_size, settled
 from losscli.verifier.heads import allowed
 from losscli.verifier.numeric.differences import BoolArray, IntArray
@@ -59,8 +60,9 @@ class Tally:
     ``counts`` by code; ``open`` the entries within their bars that are smaller than what the bar can tell, by size;
     ``step`` what the entries of a row may be off by in common, ``mass`` the sum of the slopes' sizes; ``ulps`` by
     eighths of a power of two; ``notice`` the least common factor's error that some entry would show; ``largest`` slope
-    and ``bar``; ``products`` the sum of claim times reference and ``squares`` that of the reference's squares;
-    ``spread`` some failures from everywhere.
+    and ``bar``; ``products`` the sum of claim times reference and ``squares`` that of the reference's squares,
+    ``rows`` how well these are known; ``ends`` how many claims are the references rounded or truncated, where these
+    differ; ``spread`` some failures from everywhere.
     """
 
     counts: Counter[int] = field(default_factory=Counter)
@@ -75,6 +77,8 @@ class Tally:
     squares: Exact = field(default_factory=Exact)
     worst: tuple[Suspect, ...] = ()
     spread: tuple[Suspect, ...] = ()
+    rows: RowSums = field(default_factory=RowSums)
+    ends: Ends = field(default_factory=Ends)
 
     def __add__(self, other: Tally) -> Tally:
         worst = sorted((*self.worst, *other.worst), key=lambda s: (s.code != FAIL, -s.ratio, s.index))
@@ -92,6 +96,8 @@ class Tally:
             tuple(worst[:KEPT]),
             # By hash: no place is preferred, and it does not matter which blocks there are.
             tuple(sorted((*self.spread, *other.spread), key=lambda s: (hash(s.index), s.index))[:SPREAD]),
+            self.rows + other.rows,
+            self.ends + other.ends,
         )
 
     @property
@@ -219,6 +225,8 @@ class Audit:
             Exact().plus(float((exact[both] ** 2).sum())),
             self._worst(start, seen) + self._stray(start, seen, stray[:KEPT]),
             self._spread(start, seen),
+            RowSums.of(seen.claim, exact, bar, both),
+            Ends.of(seen.claim[both], exact[both], self.precision),
         )
 
     def _ulps(self, claim: Array, exact: Array, known: BoolArray) -> Counter[int]:

@@ -8,12 +8,10 @@ from typing import Any
 from losscli.verifier.diagnosis.diagnose import Explanation, sentence
 from losscli.verifier.dumps.audit import Suspect
 from losscli.verifier.dumps.claims import Judged, Verified
+from losscli.verifier.dumps.together import COARSE
 from losscli.verifier.dumps.valued import Valued
 from losscli.verifier.numeric.differences import Reason
 from losscli.verifier.numeric.verdict import INCONCLUSIVE, VERDICTS
-
-# Where this much could hide in every entry, what all of them say together is worth a word.
-_COARSE = 0.001
 
 
 def content(verified: Verified) -> dict[str, Any]:
@@ -71,8 +69,10 @@ def _told(part: Judged, diagnosis: tuple[Explanation, ...]) -> str:
     line = f"{part.kind}: {f'{wrong} of {total} entries are wrong' if wrong else f'{agree} of {total} entries agree'}"
     if part.withdrawn and not wrong:
         line = f"{line}, and {part.withdrawn} differ, which numeric slopes do not confirm"
-    if part.blind and not wrong:
+    if part.blind and not wrong and not part.together.said:
         line = f"{line}, but a wrong claim ({', '.join(part.blind)}) would not have been noticed"
+    if part.together.said and not wrong:
+        return f"{line} one by one, but not together: {part.together.said}"
     return _explained(part, line, diagnosis) if wrong else f"{line}, {_limit(part)}"
 
 
@@ -90,7 +90,7 @@ def _limit(part: Judged) -> str:
     if not share < 1.0:
         return f"and no error can be told from rounding in {part.precision.name}"
     line = f"an error of every entry below {100.0 * share:.2g} % cannot be told from rounding in {part.precision.name}"
-    return f"{line}; on the whole they are {part.tally.factor:.4f} times the exact ones" if share > _COARSE else line
+    return f"{line}; on the whole they are {part.tally.factor:.4f} times the exact ones" if share > COARSE else line
 
 
 def _methods(parts: tuple[Judged, ...]) -> list[dict[str, Any]]:

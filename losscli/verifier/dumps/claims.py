@@ -11,6 +11,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from itertools import permutations
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ from losscli.verifier.diagnosis.explain import claim_explained
 from losscli.verifier.dumps.audit import Audit, Beside, Suspect, Tally, judged
 from losscli.verifier.dumps.formats import declared, format_of
 from losscli.verifier.dumps.opinion import Opinion, opinion_of
+from losscli.verifier.dumps.together import Together, common_roundings
 from losscli.verifier.dumps.valued import Valued, judge_value
 from losscli.verifier.mutants import MUTANTS
 from losscli.verifier.numeric.verdict import FAIL, INCONCLUSIVE, KINK_FAIL, NONFINITE, PASS, VERDICTS, Overall, overall
@@ -37,6 +39,10 @@ from losscli.verifier.numeric.verdict import FAIL, INCONCLUSIVE, KINK_FAIL, NONF
 # Whoever does not see one of these sees nothing.
 _BOLD = ("sign", "zero", "doubled", "halved")
 _WORST = 5
+# Of more axes there are too many orders.
+_AXES = 6
+# The notice, twice a bar in its slope, at which a claim of zero is within the bar.
+_ALL = 2.0
 
 
 @dataclass(frozen=True)
@@ -59,7 +65,8 @@ class Judged:
     """The answer about one file of slopes.
 
     ``unseen`` names the planted faults, of ``planted`` ones, that are below the resolution; ``withdrawn`` counts
-    differences from the exact slope that numeric slopes did not confirm, or were not asked about after that.
+    differences from the exact slope that numeric slopes did not confirm, or were not asked about after that;
+    ``together`` is what all entries say as one.
     """
 
     kind: str
@@ -73,6 +80,12 @@ class Judged:
     planted: int
     unseen: tuple[str, ...]
     withdrawn: int
+    together: Together
+
+    @property
+    def wrong(self) -> int:
+        """How many entries are wrong by themselves."""
+        return self.counts.get("fail", 0) + self.counts.get("kink_fail", 0)
 
     @property
     def caught(self) -> int:
@@ -82,7 +95,10 @@ class Judged:
     @property
     def blind(self) -> tuple[str, ...]:
         """The planted faults in every entry at once that are below the resolution: then nothing has been checked."""
-        return tuple(name for name in self.unseen if name in _BOLD)
+        blind = tuple(name for name in self.unseen if name in _BOLD)
+        # Where all slopes are rounded to zero none is planted; no entry would have shown it.
+        hidden = self.tally.largest > 0.0 and self.tally.notice >= _ALL
+        return tuple(dict.fromkeys([*blind, "zero"])) if hidden else blind
 
     @property
     def resolution(self) -> tuple[float, float]:
@@ -167,9 +183,10 @@ def verify(
             _check_hessian(bound, made, name)
         audit = Audit(bound, made, name, columns[kind], FORMATS["float64"], scale, totals, order)
         audit = replace(audit, precision=FORMATS[claims.precision] if claims.precision else format_of(audit))
-        part = _judged(audit, engine)
+        part = _judged(audit, engine, common_roundings(made, reduction))
         parts.append(replace(part, verdict=_unless_empty(part.verdict, result.kept)))
-        diagnosis = claim_explained(audit, part.tally, reduction) if part.verdict == "fail" else diagnosis
+        if part.verdict == "fail":
+            diagnosis = claim_explained(audit, part.tally, reduction) if part.wrong else part.together.explanations
     value = None
     if claims.value is not None:
         precision = _coarsest(claims, made, [part.precision for part in parts])
@@ -240,8 +257,8 @@ def _shaped(made: Plan, name: str, claim: Source, kind: str) -> Source:
         return Source(claim.name, claim.array)
     what = f"--{kind} has shape {mine}, and {name} has {shape}"
     hint = "--wrt names the input that it is a derivative by"
-    if mine == shape[::-1]:
-        hint = "it is transposed: write it with rows first, as the data are"
+    if order := _order(mine, shape):
+        hint = f"it is transposed: transpose({', '.join(map(str, order))}) gives it the shape of {name}"
     elif math.prod(mine) == math.prod(shape):
         hint = f"it has as many numbers: reshape it to {shape}"
     elif mine == (*shape, shape[-1] if shape else 0):
@@ -249,7 +266,15 @@ def _shaped(made: Plan, name: str, claim: Source, kind: str) -> Source:
     raise DataError("claim-shape", what, place=Place(claim.name), hint=hint)
 
 
-def _judged(audit: Audit, engine: Engine) -> Judged:
+def _order(mine: tuple[int, ...], wanted: tuple[int, ...]) -> tuple[int, ...]:
+    """The order of axes that makes one shape another, the rows where they are if they can stay; empty for none."""
+    axes = range(len(mine))
+    if len(mine) != len(wanted) or len(mine) > _AXES or sorted(mine) != sorted(wanted):
+        return ()
+    return next(order for order in permutations(axes) if tuple(mine[axis] for axis in order) == wanted)
+
+
+def _judged(audit: Audit, engine: Engine, roundings: float) -> Judged:
     tally = sum(engine(audit, audit.spans), Tally())
     caught = _self_test(audit)
     opinion = opinion_of(audit, tally)
@@ -268,9 +293,20 @@ def _judged(audit: Audit, engine: Engine) -> Judged:
         len(caught),
         tuple(name for name, seen in caught.items() if not seen),
         withdrawn,
+        Together.of(tally, _in_common(audit, tally, roundings)),
     )
-    doubtful = made.verdict == "pass" and (made.blind or withdrawn)
+    if made.verdict != "fail" and made.together.wrong:
+        return replace(made, verdict="fail")
+    doubtful = made.verdict == "pass" and (made.blind or withdrawn or made.together.doubtful)
     return replace(made, verdict="inconclusive") if doubtful else made
+
+
+def _in_common(audit: Audit, tally: Tally, roundings: float) -> float:
+    """What all entries may be off by together: a few roundings, or those of totals that all of them read."""
+    if audit.totals or audit.shared:
+        return tally.step
+    # The reduction's own factor may be below the least normal number.
+    return roundings * audit.precision.unit * max(1.0, audit.precision.tiny / audit.scale)
 
 
 def _counts(tally: Tally, opinion: Opinion) -> tuple[dict[str, int], int]:

@@ -18,7 +18,7 @@ from losscli.verifier.numeric.verdict import BLUNT
 # together whose allowances come to this share of all slopes.
 SMALL = 0.01
 # Hoeffding (1963): the sum of independent errors, each within ±b, is within this many √Σb² but once in a million.
-_CHANCE = math.sqrt(2.0 * math.log(2.0 / 1e-6))
+CHANCE = math.sqrt(2.0 * math.log(2.0 / 1e-6))
 _HIDDEN = 2.0**60
 
 Size = tuple[int, int]
@@ -64,7 +64,7 @@ class Unsettled:
         """
         if self.squares == 0.0:
             return False
-        slack = step + _CHANCE * self.noise / self.squares
+        slack = step + CHANCE * self.noise / self.squares
         return slack <= BLUNT and abs(self.products / self.squares - 1.0) <= slack
 
 

@@ -141,4 +141,8 @@ def _valued(claim: Array, exact: Array, bar: Array, step: float) -> Valued:
     with np.errstate(all="ignore"):
         gap = np.where(codes == FAIL, np.inf, np.abs(claim - exact) / bar)
     at = np.unravel_index(int(np.argmax(np.nan_to_num(gap, nan=0.0, posinf=np.inf))), exact.shape)
-    return Valued(float(claim[at]), float(exact[at]), float(bar[at]), overall(counts, codes.size), dict(counts))
+    verdict = overall(counts, codes.size)
+    if verdict == "pass" and exact.any() and not (np.abs(exact) > bar).any():
+        # Zeros would do as well.
+        verdict = "inconclusive"
+    return Valued(float(claim[at]), float(exact[at]), float(bar[at]), verdict, dict(counts))
