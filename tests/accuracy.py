@@ -165,6 +165,10 @@ def draws(loss: Loss, scale: float, seed: int, *, rows: int = ROWS) -> Iterator[
         if "sample-weight" in reads.options and not Witness(Draw(bound, data, How(link=link))).oracle.pooled:
             yield Draw(bound, data, How(link=link), rng.uniform(0.2, 3.0, rows))
         if len(reads.differentiable) > 1 and reads.entry(reads.differentiable[1]).domain is not PROBABILITY:
+            # The second may be of another length now, and what goes with it is not.
+            data = {
+                name: x for name, x in data.items() if not (reads.entry(name).optional and reads.entry(name).shared)
+            }
             yield Draw(
                 bound,
                 _close(data, reads.differentiable, rng, reads.domain(reads.names[0], link).sums),

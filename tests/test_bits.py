@@ -35,7 +35,7 @@ def data_of(loss: Loss, link: str, rows: int = ROWS) -> Data:
 
 
 def results(loss: Loss, data: Data, link: str, engine: Engine = serial, reduction: Any = "mean") -> list[Result]:
-    bound, second = loss.bind(**parameters(loss, 1)), curved(loss)
+    bound, second = loss.bind(**parameters(loss, 1)), curved(loss, link)
     return [
         evaluate(
             bound,

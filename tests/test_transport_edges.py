@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import math
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import mpmath
 import numpy as np
 import pytest
+from accuracy import Draw, check
 
 from losscli.errors import DataError
 from losscli.evaluate import evaluate
@@ -197,3 +202,63 @@ def test_a_huge_epsilon_leaves_the_mean_cost() -> None:
 def test_an_epsilon_that_leaves_no_digits_is_refused() -> None:
     with pytest.raises(DataError, match="epsilon"):
         value("sinkhorn", X, Y, epsilon=1e-14)
+
+
+def line(x: Any, y: Any, x_mass: Any = None, y_mass: Any = None, grad: str = "", **params: Any) -> Result:
+    """Transport on a line of numbers with masses."""
+    data = {"x": x, "y": y, "x_mass": x_mass, "y_mass": y_mass}
+    given = {name: np.array(array, dtype=float) for name, array in data.items() if array is not None}
+    return evaluate(get("wasserstein-1d").bind(**params), given, wants=Wants(grad=grad))
+
+
+def test_scipys_numbers_for_masses() -> None:
+    # The examples in the documentation of scipy.stats.wasserstein_distance.
+    assert line([0, 1, 3], [5, 6, 8], [1, 1, 1], [1, 1, 1]).value == pytest.approx(5.0, rel=4e-16)
+    u, v = [3.4, 3.9, 7.5, 7.8], [4.5, 1.4]
+    assert line(u, v, [1.4, 0.9, 3.1, 7.2], [3.2, 3.5]).value == pytest.approx(4.078133143804786, rel=1e-14)
+
+
+@pytest.mark.parametrize("p", [1.0, 2.5])
+def test_a_mass_of_a_whole_number_is_so_many_numbers(p: float) -> None:
+    x, y = X[:6, 0], Y[:4, 0]
+    a, b = np.array([3, 1, 0, 2, 1, 4]), np.array([1, 0, 5, 2])
+    for wrt, own, mass in (("x", x, a), ("y", y, b)):
+        made = line(x, y, a * 0.1, b * 3.0, wrt, p=p)
+        plain = line(np.repeat(x, a), np.repeat(y, b), grad=wrt, p=p)
+        assert made.value == pytest.approx(plain.value, rel=1e-14)
+        assert made.gradient is not None
+        assert plain.gradient is not None
+        ends = np.cumsum(mass)
+        summed = [plain.gradient[end - some : end].sum() for some, end in zip(mass, ends, strict=True)]
+        assert made.gradient == pytest.approx(np.array(summed), rel=1e-13, abs=1e-16)
+        assert made.gradient.shape == own.shape
+
+
+@pytest.mark.parametrize("given", ["", "x", "y", "xy"])
+@pytest.mark.parametrize("p", [1.0, 2.0, 3.5])
+def test_masses_of_any_size_keep_their_digits(given: str, p: float) -> None:
+    rng = draws()
+    data = {"x": rng.normal(size=7), "y": rng.normal(size=5)}
+    for name, count in (("x", 7), ("y", 5)):
+        if name in given:
+            data[f"{name}_mass"] = rng.uniform(0.5, 2.0, count) * 10.0 ** rng.integers(-5, 5, count)
+    assert check(Draw(get("wasserstein-1d").bind(p=p), data), ["value", "gradient"]) == 13
+
+
+def test_masses_on_the_command_line(tmp_path: Path) -> None:
+    for name, column in {"x": "0\n1\n3", "y": "5\n6\n8", "a": "3\n1\n0", "b": "1\n1\n2", "none": "0\n0\n0"}.items():
+        (tmp_path / f"{name}.csv").write_text(column + "\n")
+
+    def compute(*words: str) -> Any:
+        command = [sys.executable, "-m", "losscli", "compute", "wasserstein-1d", *words]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    made = json.loads(compute("x.csv", "y.csv", "a.csv", "b.csv", "--grad", "--json").stdout)
+    # A quarter goes from 0 to 5, one to 6 and one to 8, and one from 1 to 8.
+    assert made["value"] == (5.0 + 6.0 + 8.0 + 7.0) / 4.0
+    assert made["gradient"]["values"] == [-0.75, -0.25, 0.0]
+    done = compute("x.csv", "y.csv", "none.csv")
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "the masses of x_mass are all 0" in done.stderr
+    done = compute("x.csv", "y.csv", "a.csv", "a.csv", "--p", "2", "-q")
+    assert done.returncode == 0

@@ -1,6 +1,7 @@
 """Two samples of the same thing: how their points lie apart, and in what order numbers on a line are brought together.
 
-Conventions. N points x and M points y of D coordinates; every point of a sample has the same mass.
+Conventions. N points x and M points y of D coordinates; every point of a sample has the same mass, unless numbers on a
+line are given theirs.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from functools import cached_property
 import numpy as np
 
 from losscli.families.plain import plain
-from losscli.inputs import REAL, Array, Input, Ints, Link, Signature
+from losscli.inputs import NON_NEGATIVE, REAL, Array, Input, Ints, Link, Signature
 from losscli.twofold import Twofold
 
 # How many differences are looked at together: a few of their temporaries stay in a core's cache.
@@ -144,31 +145,64 @@ def meetings(x: Array, y: Array) -> Array:
 class Coupling:
     """Which number of x goes with which of y as both ascend, and how much of either does so.
 
-    ``at`` and ``to`` are the rows of x and of y, piece by piece, ``mass`` how much there is of it: a whole number,
-    of N·M in all.
+    ``at`` and ``to`` are the rows of x and of y, piece by piece, ``mass`` how much there is of it, of a ``total``:
+    whole numbers, of N·M in all, where all numbers of a sample have the same mass.
     """
 
     at: Ints
     to: Ints
     mass: Array
+    total: float
 
     @classmethod
-    def of(cls, x: Array, y: Array) -> Coupling:
-        """That of two samples; of equal numbers the first comes first."""
+    def of(cls, x: Array, y: Array, x_mass: Array | None = None, y_mass: Array | None = None) -> Coupling:
+        """That of two samples, and perhaps of the masses of their numbers; of equal numbers the first comes first."""
         n, m = len(x), len(y)
+        if x_mass is not None or y_mass is not None:
+            return cls._weighed(
+                x, y, *(np.ones(n) if x_mass is None else x_mass, np.ones(m) if y_mass is None else y_mass)
+            )
         ends = np.union1d(np.arange(1, n + 1) * m, np.arange(1, m + 1) * n)
         starts = np.concatenate([[0], ends[:-1]])
         order, other = np.argsort(x, kind="stable"), np.argsort(y, kind="stable")
-        return cls(order[starts // m], other[starts // n], (ends - starts).astype(np.float64))
+        return cls(order[starts // m], other[starts // n], (ends - starts).astype(np.float64), float(n * m))
 
-    def gather(self, per_piece: Array, name: str) -> Array:
-        """What the pieces of each number of x, or of y, add up to."""
+    @classmethod
+    def _weighed(cls, x: Array, y: Array, x_mass: Array, y_mass: Array) -> Coupling:
+        order, other = np.argsort(x, kind="stable"), np.argsort(y, kind="stable")
+        first, second = _running(x_mass[order]), _running(y_mass[other])
+        # Each is brought to the other's total, so that nothing is divided.
+        ends = [first * second[-1], second * first[-1]]
+        high, low = (np.concatenate(both) for both in ([one.high for one in ends], [one.low for one in ends]))
+        place = np.lexsort((low, high))
+        of_first = place < len(x)
+        end = Twofold(high[place], low[place])
+        mass = (end - Twofold(np.append(0.0, end.high[:-1]), np.append(0.0, end.low[:-1]))).value
+        total = float((first[-1] * second[-1]).value)
+        # Two ends that are one and the same may differ by their rounding.
+        kept = mass > _NOISE * total
+        at: Ints = np.cumsum(of_first) - of_first
+        to: Ints = np.arange(len(place)) - at
+        return cls(order[at[kept]], other[to[kept]], mass[kept], total)
+
+    def gather(self, per_piece: Array, name: str, count: int) -> Array:
+        """What the pieces of each number of x, or of y, of which there are so many, add up to."""
         rows = self.at if name == "x" else self.to
         # The pieces of one number stand side by side.
         starts = np.flatnonzero(np.diff(rows, prepend=-1))
-        made = np.empty(len(starts))
+        made = np.zeros(count)
         made[rows[starts]] = np.add.reduceat(per_piece, starts)
         return made
+
+
+def _running(mass: Array) -> Twofold:
+    """The sums of masses up to each, and with it, in units of a power of two near the largest."""
+    made, step = Twofold.of(np.ldexp(mass, -int(np.frexp(mass.max())[1]))), 1
+    while step < len(mass):
+        after = made[step:] + made[:-step]
+        made = Twofold(np.append(made.high[:step], after.high), np.append(made.low[:step], after.low))
+        step *= 2
+    return made
 
 
 def _inputs(axes: Sequence[str], says: str) -> tuple[Input, ...]:
@@ -194,9 +228,31 @@ SAMPLES = Signature(
         )
     },
 )
+_SORTED = "sorted([(a, 1 if {0}_mass == None else {0}_mass[i]) for i, a in enumerate({0})])"
+_SUMS = "[sum(m for a, m in {0}[:k]) for k in range(len({0}) + 1)]"
 LINE = Signature(
     "samples-of-numbers",
-    _inputs(("N", "M"), "the sample's numbers ({0[0]}), in any order; all rows are one sample"),
+    (
+        *_inputs(("N", "M"), "the sample's numbers ({0[0]}), in any order; all rows are one sample"),
+        *(
+            Input(
+                f"{name}_mass",
+                NON_NEGATIVE,
+                help=f"their masses ({axis}), any sum; without them all alike",
+                axes=axis,
+                optional=True,
+            )
+            for name, axis in (("x", "N"), ("y", "M"))
+        ),
+    ),
     "groups",
-    {"values": Link(plain("x", "y"))},
+    {
+        "values": Link(
+            plain("x", "y"),
+            (
+                *((name * 2, _SORTED.format(name)) for name in "xy"),
+                *((f"{name}_sums", _SUMS.format(name * 2)) for name in "xy"),
+            ),
+        )
+    },
 )

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from losscli.families.transport import LINE, SAMPLES, Coupling, Discrepancy, Profile, meetings
-from losscli.loss import Batch, Kinks, Param, loss
+from losscli.loss import Batch, Fault, Kinks, Param, loss
 from losscli.stable import Array
 from losscli.twofold import Twofold, exp_less_one
 
@@ -69,6 +69,7 @@ def _kernel_meetings(x: Array, y: Array, *, kernel: str, **_: Any) -> Array:
     + " - "
     + _BETWEEN.format(_KERNEL),
     kinks=Kinks("two points coincide, under the Laplacian kernel", piece=_kernel_meetings),
+    costly=True,
     sources=("Gretton et al. (2012), A kernel two-sample test, JMLR 13, eqs. 3 (unbiased) and 5",),
     peers=(
         "geomloss SamplesLoss('gaussian' or 'laplacian', blur=bandwidth) (half of it)",
@@ -110,6 +111,7 @@ def mmd(
     reads=SAMPLES,
     formula=_BETWEEN.format("sqrt(s)") + "".join(f" - {_WITHIN}/{_PAIRS}".format(name, "sqrt(s)") for name in "xy"),
     kinks=Kinks("two points coincide", piece=lambda x, y, **_: meetings(x, y)),
+    costly=True,
     sources=("Székely & Rizzo (2013), Energy statistics, doi:10.1016/j.jspi.2013.03.018, eq. 2.4 and section 4",),
     peers=(
         "scipy.stats.energy_distance (its square root; numbers, not vectors)",
@@ -136,48 +138,62 @@ def _power(size: Array, exponent: float) -> tuple[Array, Array]:
     return close.astype(np.float64), np.where(close, np.expm1(growth), size**exponent)
 
 
-def _line_pieces(x: Array, y: Array, *, p: float) -> Array:
+def _line_pieces(x: Array, y: Array, x_mass: Array | None, y_mass: Array | None, *, p: float) -> Array:
     """The order of both samples, and for p = 1 on which side of one another two numbers lie that go together."""
-    pairs = Coupling.of(x, y)
+    pairs = Coupling.of(x, y, x_mass, y_mass)
     side = np.sign(x[pairs.at] - y[pairs.to]) if p == 1.0 else np.zeros(len(pairs.at))
     return np.concatenate([pairs.at, pairs.to, side])[None]
+
+
+def _nothing(_: Array, __: Array, x_mass: Array | None, y_mass: Array | None, **___: Any) -> Fault | None:
+    """A sample without any mass."""
+    empty = [name for name, mass in (("x_mass", x_mass), ("y_mass", y_mass)) if mass is not None and not mass.any()]
+    return Fault(0, empty[0], (), "domain", f"the masses of {empty[0]} are all 0") if empty else None
 
 
 @loss(
     aliases=("wasserstein", "earth-mover-1d"),
     reads=LINE,
-    formula="sum((min((i + 1)*len(y), (j + 1)*len(x)) - max(i*len(y), j*len(x)))*abs(a - b)**p"
-    " for i, a in enumerate(sorted(x)) for j, b in enumerate(sorted(y))"
-    " if i*len(y) < (j + 1)*len(x) and j*len(x) < (i + 1)*len(y))/(len(x)*len(y))",
+    formula="sum(max(0, min(x_sums[i + 1]*y_sums[len(y)], y_sums[j + 1]*x_sums[len(x)])"
+    " - max(x_sums[i]*y_sums[len(y)], y_sums[j]*x_sums[len(x)]))*abs(a - b)**p"
+    " for i, (a, m) in enumerate(xx) for j, (b, n) in enumerate(yy))/(x_sums[len(x)]*y_sums[len(y)])",
+    check=_nothing,
     kinks=Kinks("two numbers of a sample are equal, or, for p = 1, two that go together", piece=_line_pieces),
     sources=("Villani (2003), Topics in Optimal Transportation, theorem 2.18 and remark 2.19",),
     peers=(
-        "scipy.stats.wasserstein_distance (p = 1; no gradient; reads values, not histograms)",
+        "scipy.stats.wasserstein_distance (p = 1; u_weights and v_weights are the masses; no gradient)",
         "POT wasserstein_1d(p) and emd2_1d(p) (the p-th power too)",
     ),
 )
 def wasserstein_1d(
-    x: Array, y: Array, *, p: Annotated[float, Param("the power of the distance that is paid", at_least=1)] = 1.0
+    x: Array,
+    y: Array,
+    x_mass: Array | None,
+    y_mass: Array | None,
+    *,
+    p: Annotated[float, Param("the power of the distance that is paid", at_least=1)] = 1.0,
 ) -> Batch:
     """Least cost of moving one sample of numbers to the other, |x - y|^p per mass: W_p to the power of p.
 
-    Equal numbers are taken in the order of their rows, and a number that is where it should be has slope 0 for p = 1.
+    Masses are shares of their sample's sum. Equal numbers are taken in the order of their rows, and a number that is
+    where it should be has slope 0 for p = 1.
     """
-    pairs, total = Coupling.of(x, y), float(len(x) * len(y))
+    pairs = Coupling.of(x, y, x_mass, y_mass)
     gap = x[pairs.at] - y[pairs.to]
     size, sign = np.abs(gap), np.sign(gap)
 
-    def by(name: str) -> Array:
+    def by(name: str, count: int) -> Array:
         # What is whole is counted, so that it cancels without a rounding.
-        whole, rest = (pairs.gather(pairs.mass * sign * part, name) for part in _power(size, p - 1.0))
-        return p * (whole + rest) / total
+        parts = _power(size, p - 1.0)
+        whole, rest = (pairs.gather(pairs.mass * sign * part, name, count) for part in parts)
+        return p * (whole + rest) / pairs.total
 
-    def bend(name: str) -> Array:
+    def bend(name: str, count: int) -> Array:
         powers = size ** (p - 2.0) if p != 1.0 else np.zeros_like(size)
-        return p * (p - 1.0) * pairs.gather(pairs.mass * powers, name) / total
+        return p * (p - 1.0) * pairs.gather(pairs.mass * powers, name, count) / pairs.total
 
     return Batch(
-        np.array([(pairs.mass * size**p).sum() / total]),
-        grad=lambda: (by("x"), -by("y")),
-        hess=lambda: (bend("x"), bend("y")),
+        np.array([(pairs.mass * size**p).sum() / pairs.total]),
+        grad=lambda: (by("x", len(x)), -by("y", len(y))),
+        hess=lambda: (bend("x", len(x)), bend("y", len(y))),
     )
