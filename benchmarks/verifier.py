@@ -22,7 +22,6 @@ from benchmarks.checkers import Array, Checker, Problem, checkers, quiet
 from losscli.errors import LosscliError
 from losscli.evaluate import plan_of
 from losscli.loss import Loss, catalogue
-from losscli.verifier.diagnosis.scene import SLOW
 from losscli.verifier.holding import claimed
 from losscli.verifier.numeric.kinks import declared_reach
 from losscli.verifier.numeric.verdict import RESOLUTION
@@ -159,7 +158,7 @@ def measure(found: Sequence[Checker], most: int, seed: int) -> tuple[dict[str, S
     bars = {False: Bars(), True: Bars()}
     seen, losses = 0, 0
     for loss in catalogue().values():
-        if loss.name in SLOW:
+        if loss.costly:
             continue
         before = seen
         for problem, place in problems(loss, most, seed):

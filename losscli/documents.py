@@ -223,6 +223,7 @@ def loss_content(loss: Loss) -> dict[str, Any]:
         "options": sorted(reads.options),
         "reduction": reads.reduction,
         "kinks": loss.kinks.where if loss.kinks else None,
+        "convex": loss.convex,
         "frozen": loss.frozen.what if loss.frozen else None,
         "sources": list(loss.sources),
         "peers": list(loss.peers),

@@ -217,6 +217,9 @@ class Loss:
     """An entry of the catalogue: everything that the program knows of one loss.
 
     ``formula`` is executable, or, where no line of arithmetic says it, empty: then ``prose`` says it in words.
+    ``convex`` and ``lipschitz`` are of its first input, as it is given by default: ``lipschitz``, a number or a
+    function of the parameters, is what the sizes of a row's slopes add up to at most. ``costly`` says that a value
+    takes hundreds of times what others take.
     """
 
     name: str
@@ -234,6 +237,9 @@ class Loss:
     notes: str
     dialect: Dialect | None = None
     check: Callable[..., Fault | None] | None = None
+    convex: bool = False
+    lipschitz: float | Callable[..., float] | None = None
+    costly: bool = False
 
     @property
     def linear(self) -> Loss:
@@ -276,6 +282,12 @@ class Bound:
         """What the loss holds constant while its gradient is taken, at these variables; None: nothing."""
         return None if self.loss.frozen is None else self.loss.frozen.hold(*variables, **self.params)
 
+    @property
+    def lipschitz(self) -> float | None:
+        """What the sizes of a row's slopes by the first input add up to at most; None where nothing is declared."""
+        bound = self.loss.lipschitz
+        return bound(**self.params) if callable(bound) else bound
+
     def pieces(self, *variables: Any) -> Any:
         """The label of the smooth piece that each row is on, or None for a smooth loss."""
         return None if self.loss.kinks is None else self.loss.kinks.piece(*variables, **self.params)
@@ -295,6 +307,9 @@ def loss(
     kinks: Kinks | None = None,
     frozen: Frozen | None = None,
     check: Callable[..., Fault | None] | None = None,
+    convex: bool = False,
+    lipschitz: float | Callable[..., float] | None = None,
+    costly: bool = False,
 ) -> Callable[[Kernel], Kernel]:
     """Enter a kernel into the catalogue under its own name; the first docstring line is its definition.
 
@@ -321,6 +336,9 @@ def loss(
             summary=summary,
             notes=notes.strip(),
             check=check,
+            convex=convex,
+            lipschitz=lipschitz,
+            costly=costly,
         )
         if entry.name in _CATALOGUE:
             places = _CATALOGUE[entry.name].kernel.__module__, kernel.__module__

@@ -351,6 +351,8 @@ def show_tables(loss: Loss) -> list[RenderableType]:
         )
     rows.append(("gradient", f"with respect to {', '.join(reads.differentiable)}"))
     rows.append(("kinks", loss.kinks.where if loss.kinks else "none"))
+    if loss.convex:
+        rows.append(("convex", f"in {reads.names[0]}"))
     if loss.frozen:
         rows.append(("held constant", loss.frozen.what))
     rows.append(("options", ", ".join(f"--{name}" for name in sorted(reads.options)) or "none"))

@@ -41,6 +41,7 @@ def _discounted(odds: Array, yes: Array, no: Array, gamma: float, other: float) 
     aliases=("binary-cross-entropy", "log-loss-binary"),
     reads=BINARY,
     formula="-pos_weight*t*log(p) - (1 - t)*log(1 - p)",
+    convex=True,
     sources=("Good (1952), Rational decisions, JRSS B 14(1)",),
     peers=("torch.nn.BCEWithLogitsLoss", "torch.nn.BCELoss", "optax.sigmoid_binary_cross_entropy", "sklearn log_loss"),
 )

@@ -44,6 +44,7 @@ def euclidean(x: Array, y: Array) -> Rows:
     aliases=("squared-euclidean",),
     reads=VECTORS,
     formula="sum((xi - yi)**2 for xi, yi in zip(x, y))",
+    convex=True,
     sources=("Euclid, Elements, I.47",),
     peers=("scipy.spatial.distance.sqeuclidean", "sklearn euclidean_distances(squared=True) (x² - 2xy + y²: cancels)"),
 )

@@ -53,6 +53,8 @@ class _Peak:
     reads=SCORES_AND_MASSES,
     formula="sum(tau + sum((max(zj - tau, 0)**2 + vj**2)/2 - vj*zj for zj, vj in zip(z, v)) for tau in"
     " [max((sum(sorted(z, reverse=True)[:k]) - 1)/k for k in range(1, len(z) + 1))])",
+    convex=True,
+    lipschitz=2.0,
     sources=(
         "Martins & Astudillo (2016), From softmax to sparsemax, arXiv:1602.02068",
         "Blondel, Martins & Niculae (2020), Learning with Fenchel-Young losses, JMLR 21(35), arXiv:1901.02324",

@@ -16,6 +16,8 @@ from losscli.stable import Array, falling, hypotenuse, odds, positive_part, sigm
     reads=MARGIN,
     formula="max(0, 1 - m)",
     kinks=Kinks("m = 1", piece=lambda m: m < 1),
+    convex=True,
+    lipschitz=1.0,
     sources=("Cortes & Vapnik (1995), doi:10.1007/BF00994018",),
     peers=(
         "optax.hinge_loss",
@@ -34,6 +36,7 @@ def hinge(m: Array) -> Rows:
 @loss(
     reads=MARGIN,
     formula="max(0, 1 - m)**2",
+    convex=True,
     sources=("Lee & Mangasarian (2001), doi:10.1023/A:1011215321374",),
     peers=("keras SquaredHinge (mean over the last axis)", "sklearn LinearSVC", "LossFunctions.jl L2HingeLoss"),
 )
@@ -47,6 +50,7 @@ def squared_hinge(m: Array) -> Rows:
     aliases=("smoothed-hinge",),
     reads=MARGIN,
     formula="0 if m >= 1 else (1 - m)**2/2 if m > 0 else 1/2 - m",
+    convex=True,
     sources=(
         "Rennie (2005), Smooth hinge classification, MIT; Rennie & Srebro (2005), Loss functions for preferences",
     ),
@@ -64,6 +68,7 @@ def smooth_hinge(m: Array) -> Rows:
 @loss(
     reads=MARGIN,
     formula="max(0, 1 - m)**2 if m >= -1 else -4*m",
+    convex=True,
     sources=("Zhang (2004), Solving large scale linear prediction problems, doi:10.1145/1015330.1015332",),
     peers=("sklearn SGDClassifier(loss='modified_huber')", "LossFunctions.jl ModifiedHuberLoss"),
 )
@@ -87,6 +92,7 @@ def _rounded(m: Array, width: float) -> Rows:
     aliases=("soft-margin",),
     reads=MARGIN,
     formula="log(1 + exp(-m))/(log(2) if bits else 1)",
+    convex=True,
     sources=("Friedman, Hastie & Tibshirani (2000), doi:10.1214/aos/1016218223",),
     peers=(
         "torch.nn.SoftMarginLoss",
@@ -115,6 +121,7 @@ def logistic(
 @loss(
     reads=MARGIN,
     formula="exp(-beta*m)",
+    convex=True,
     sources=("Freund & Schapire (1997), doi:10.1006/jcss.1997.1504",),
     peers=(
         "sklearn ExponentialLoss (its score is half the log-odds)",
@@ -132,6 +139,8 @@ def exponential(m: Array, *, beta: Annotated[float, Param("steepness", above=0)]
     reads=MARGIN,
     formula="max(0, -m)",
     kinks=Kinks("m = 0", piece=lambda m: m < 0),
+    convex=True,
+    lipschitz=1.0,
     sources=("Rosenblatt (1958), doi:10.1037/h0042519",),
     peers=("optax.perceptron_loss", "sklearn SGDClassifier(loss='perceptron')", "LossFunctions.jl PerceptronLoss"),
 )

@@ -22,6 +22,8 @@ from losscli.stable import Array, positive_part, row_sums, surplus
     aliases=("cross-entropy", "softmax"),
     reads=LIKELIHOOD,
     formula="-log(p)",
+    convex=True,
+    lipschitz=2.0,
     sources=("Good (1952), Rational decisions, JRSS B 14(1)", "Bridle (1990), doi:10.1007/978-3-642-76153-9_28"),
     peers=(
         "torch.nn.CrossEntropyLoss",
@@ -202,6 +204,8 @@ def zero_one(z: Array, y: Ints) -> Rows:
         "the strongest rival trails the true class by exactly 1, or several rivals tie",
         piece=lambda z, y: _front(z, y, 1.0),
     ),
+    convex=True,
+    lipschitz=2.0,
     sources=("Crammer & Singer (2001), Multiclass kernel-based vector machines, JMLR 2:265-292",),
     peers=(
         "optax.losses.multiclass_hinge_loss",
@@ -221,6 +225,8 @@ def multiclass_hinge(z: Array, y: Ints) -> Rows:
     reads=SCORES,
     formula="max(z) - z[y]",
     kinks=Kinks("the true class ties with its strongest rival, or rivals tie", piece=lambda z, y: _front(z, y, 0.0)),
+    convex=True,
+    lipschitz=2.0,
     sources=("Collins (2002), Discriminative training methods for hidden Markov models, doi:10.3115/1118693.1118694",),
     peers=("optax.losses.multiclass_perceptron_loss",),
 )
@@ -239,6 +245,7 @@ def multiclass_perceptron(z: Array, y: Ints) -> Rows:
         "p = 1 and a rival trails the true class by exactly the margin",
         piece=lambda z, y, *, p, margin: _shortfall(z, y, margin) > 0 if p == 1 else np.zeros(len(z)),
     ),
+    convex=True,
     sources=("Weston & Watkins (1999), Support vector machines for multi-class pattern recognition, ESANN",),
     peers=("torch.nn.MultiMarginLoss",),
 )

@@ -16,6 +16,7 @@ from losscli.stable import Array, row_sums
     aliases=("multi-label-soft-margin",),
     reads=MULTILABEL,
     formula="-sum(tj*log(pj) + (1 - tj)*log(1 - pj) for pj, tj in zip(p, t))/len(p)",
+    convex=True,
     sources=("Good (1952), Rational decisions, JRSS B 14(1); once per class",),
     peers=("torch.nn.MultiLabelSoftMarginLoss", "optax.sigmoid_binary_cross_entropy, the mean over the classes"),
 )

@@ -48,6 +48,7 @@ def bell(x: Array) -> Array:
     reads=RANKING,
     formula="sum(log(1 + exp(-sigma*(si - sj))) for si, yi in zip(scores, relevance)"
     " for sj, yj in zip(scores, relevance) if yi > yj)",
+    convex=True,
     sources=(
         "Burges et al. (2005), doi:10.1145/1102351.1102363, equation 3",
         "Burges (2010), From RankNet to LambdaRank to LambdaMART: an overview, MSR-TR-2010-82",

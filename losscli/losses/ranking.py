@@ -105,6 +105,7 @@ def _cross_entropy(s: Array, weight: Array, groups: Groups, exact: Any) -> Batch
     reads=RANKING,
     formula="-sum(exp(yi)/sum(exp(w) for w in relevance)*log(exp(si)/sum(exp(w) for w in scores))"
     " for yi, si in zip(relevance, scores))",
+    convex=True,
     sources=("Cao et al. (2007), Learning to rank, doi:10.1145/1273496.1273513, top-one probability",),
     peers=(
         "rax.softmax_loss (label_fn: softmax)",

@@ -19,6 +19,7 @@ _AT_ZERO = Kinks("r = 0", piece=lambda r, **_: r > 0)
     aliases=("l2", "squared"),
     reads=RESIDUAL,
     formula="r**2",
+    convex=True,
     sources=("Legendre (1805), Nouvelles méthodes pour la détermination des orbites des comètes",),
     peers=("torch.nn.MSELoss", "optax.squared_error", "keras MeanSquaredError", "sklearn mean_squared_error"),
 )
@@ -30,6 +31,7 @@ def mse(r: Array) -> Rows:
 @loss(
     reads=RESIDUAL,
     formula="r**2/2",
+    convex=True,
     sources=("Gauss (1809), Theoria motus corporum coelestium",),
     peers=("optax.l2_loss", "sklearn HalfSquaredError", "LightGBM regression", "XGBoost reg:squarederror"),
 )
@@ -43,6 +45,8 @@ def half_mse(r: Array) -> Rows:
     reads=RESIDUAL,
     formula="abs(r)",
     kinks=_AT_ZERO,
+    convex=True,
+    lipschitz=1.0,
     sources=("Boscovich (1757); Laplace (1793)",),
     peers=("torch.nn.L1Loss", "keras MeanAbsoluteError", "sklearn mean_absolute_error", "LightGBM regression_l1"),
 )
@@ -54,6 +58,8 @@ def mae(r: Array) -> Rows:
 @loss(
     reads=RESIDUAL,
     formula="r**2/2 if abs(r) <= delta else delta*(abs(r) - delta/2)",
+    convex=True,
+    lipschitz=lambda delta: delta,
     sources=("Huber (1964), doi:10.1214/aoms/1177703732",),
     peers=("torch.nn.HuberLoss", "optax.huber_loss", "keras Huber", "sklearn HuberLoss"),
 )
@@ -71,6 +77,8 @@ def huber(r: Array, *, delta: Annotated[float, Param("|r| where the parabola mee
 @loss(
     reads=RESIDUAL,
     formula="r**2/(2*beta) if abs(r) < beta else abs(r) - beta/2",
+    convex=True,
+    lipschitz=1.0,
     sources=("Girshick (2015), Fast R-CNN, arXiv:1504.08083, eq. 3",),
     peers=("torch.nn.SmoothL1Loss",),
 )
@@ -89,6 +97,8 @@ def smooth_l1(
 @loss(
     reads=RESIDUAL,
     formula="log(cosh(r))",
+    convex=True,
+    lipschitz=1.0,
     sources=("Green (1990), doi:10.1109/42.52985",),
     peers=("optax.log_cosh", "keras LogCosh"),
 )
@@ -102,6 +112,8 @@ def log_cosh(r: Array) -> Rows:
     reads=RESIDUAL,
     formula="max(-tau*r, (1 - tau)*r)",
     kinks=_AT_ZERO,
+    convex=True,
+    lipschitz=lambda tau: max(tau, 1.0 - tau),
     sources=("Koenker & Bassett (1978), doi:10.2307/1913643",),
     peers=("sklearn mean_pinball_loss", "LightGBM quantile", "XGBoost reg:quantileerror"),
 )
@@ -120,6 +132,7 @@ def quantile(r: Array, *, tau: Annotated[float, Param("the quantile", above=0, b
 @loss(
     reads=RESIDUAL,
     formula="(tau if r < 0 else 1 - tau)*r**2",
+    convex=True,
     sources=("Newey & Powell (1987), doi:10.2307/1911031",),
     peers=("XGBoost reg:expectileerror", "CatBoost Expectile (alpha)"),
 )
@@ -144,6 +157,8 @@ _EPSILON = Param("the error that is forgiven", at_least=0)
     reads=RESIDUAL,
     formula="max(0, abs(r) - epsilon)",
     kinks=Kinks("|r| = epsilon", piece=lambda r, epsilon: np.sign(r) * (np.abs(r) > epsilon)),
+    convex=True,
+    lipschitz=1.0,
     sources=("Drucker et al. (1996), Support vector regression machines, NIPS 9",),
     peers=("sklearn LinearSVR", "sklearn SGDRegressor epsilon_insensitive"),
 )
@@ -156,6 +171,7 @@ def epsilon_insensitive(r: Array, *, epsilon: Annotated[float, _EPSILON] = 0.1) 
 @loss(
     reads=RESIDUAL,
     formula="max(0, abs(r) - epsilon)**2",
+    convex=True,
     sources=("Drucker et al. (1996), Support vector regression machines, NIPS 9",),
     peers=(
         "sklearn LinearSVR squared_epsilon_insensitive",

@@ -27,6 +27,7 @@ def _log1p_gap(x: Array) -> Array:
     aliases=("charbonnier",),
     reads=RESIDUAL,
     formula="delta**2*(sqrt(1 + (r/delta)**2) - 1)",
+    convex=True,
     sources=("Charbonnier et al. (1997), doi:10.1109/83.551699", "Hartley & Zisserman (2004), A6.8"),
     peers=(
         "scipy.special.pseudo_huber",

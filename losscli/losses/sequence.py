@@ -252,6 +252,7 @@ def _unfit(frames: Frames, labels: Ints, *, blank: int) -> Fault | None:
     prose="-log of the sum, over the sequences of T classes that become the labels once repeats are merged and then"
     " blanks deleted, of the product over frames t of p_t(class)",
     check=_unfit,
+    costly=True,
     sources=("Graves et al. (2006), Connectionist temporal classification, doi:10.1145/1143844.1143891",),
     peers=(
         "torch.nn.CTCLoss (reads log-probabilities, and returns the gradient for logits; its mean divides each row"

@@ -51,6 +51,7 @@ def _far(x: Array, y: Array, *, epsilon: float, p: int, **_: Any) -> Fault | Non
     " columns of 1/M; debiased: less half of the same of x with itself and of y with itself",
     check=_far,
     kinks=Kinks("two points coincide, for p = 1", piece=_meetings),
+    costly=True,
     sources=(
         "Cuturi (2013), Sinkhorn distances, arXiv:1306.0895",
         "Feydy et al. (2019), Interpolating between optimal transport and MMD, arXiv:1810.08278, eqs. 1 to 3",

@@ -23,7 +23,7 @@ from losscli.loss import Bound, Loss, Parameter, catalogue
 from losscli.plan import Column, Plan
 from losscli.results import Reduction
 from losscli.verifier.diagnosis import class_mistakes, mistakes
-from losscli.verifier.diagnosis.scene import SLOW, Found, Hypothesis, Scene, told
+from losscli.verifier.diagnosis.scene import Found, Hypothesis, Scene, told
 from losscli.verifier.numeric.differences import BoolArray
 
 # As many rows as tell one mistake from another, and no more numbers than a moment's work.
@@ -69,7 +69,7 @@ def hypotheses_of(
     )
     if not scene.slopes.table.weighing.kept:
         families = (_options,)
-    if bound.loss.name in SLOW:
+    if bound.loss.costly:
         families = (_arrangements,)
     made: dict[str, Callable[[], Array]] = {}
     with np.errstate(all="ignore"):
@@ -297,7 +297,7 @@ def other_losses(scene: Scene) -> Found:
     for name, loss in catalogue().items():
         reads = loss.reads
         same = reads.layout == mine.reads.layout and reads.names == mine.reads.names and scene.plan.link in reads.links
-        if not same or name == mine.name or scene.name not in reads.differentiable or name in SLOW:
+        if not same or name == mine.name or scene.name not in reads.differentiable or loss.costly:
             continue
         given = {
             entry.name: scene.bound.params[entry.name] for entry in loss.params if entry.name in scene.bound.params

@@ -19,8 +19,6 @@ from losscli.results import Reduction
 from losscli.targets import Table, arrange
 from losscli.verifier.allowance import Slopes
 
-# Losses that take their time, and would take it for every question.
-SLOW = ("energy", "mmd", "sinkhorn", "ctc")
 # What other data, or another loss, may be refused for: then it explains nothing.
 _REFUSED = (
     LosscliError,

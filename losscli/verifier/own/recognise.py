@@ -13,7 +13,6 @@ from losscli.evaluate import denominator, evaluate, plan_of
 from losscli.loss import Bound, Denominator, Dialect, Loss, catalogue
 from losscli.plan import Plan
 from losscli.results import Reduction
-from losscli.verifier.diagnosis.scene import SLOW
 from losscli.verifier.own.entries import DOUBLE, Entries
 from losscli.verifier.own.functions import Inputs
 from losscli.verifier.own.suggested import Hints, Reading
@@ -83,7 +82,7 @@ def _found(entries: Entries, defaults: Mapping[str, Any]) -> Iterator[Known]:
     hints = Hints.of(entries.inputs, defaults)
     arrays = [name for name, array in entries.inputs.items() if np.ndim(array)]
     for loss in catalogue().values():
-        if loss.reads.layout == "groups" or loss.name in SLOW:
+        if loss.reads.layout == "groups" or loss.costly:
             continue
         for names, spare in _pairings(arrays, loss.reads.required):
             if names.get(entries.name) in loss.reads.differentiable:

@@ -8,9 +8,8 @@ condition (allowance.py), and k·u of the terms that are added up.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -21,35 +20,6 @@ from losscli.verifier.numeric.verdict import RESOLUTION
 from losscli.verifier.objective import Objective
 from losscli.verifier.witness.field import Field
 from losscli.verifier.witness.witnesses import ROUNDOFF, Witnessed, witnessed
-
-Params = Mapping[str, Any]
-
-# The largest slope, as the sum of sizes over a row, of losses by their first input, as it is given by default.
-LARGEST: Mapping[str, Callable[[Params], float]] = {
-    "ce": lambda _: 2.0,
-    "sparsemax": lambda _: 2.0,
-    "multiclass-hinge": lambda _: 2.0,
-    "multiclass-perceptron": lambda _: 2.0,
-    "mae": lambda _: 1.0,
-    "hinge": lambda _: 1.0,
-    "perceptron": lambda _: 1.0,
-    "log-cosh": lambda _: 1.0,
-    "epsilon-insensitive": lambda _: 1.0,
-    "smooth-l1": lambda _: 1.0,
-    "huber": lambda params: float(params["delta"]),
-    "quantile": lambda params: max(float(params["tau"]), 1.0 - float(params["tau"])),
-}
-
-# Losses that are convex in their first input, as it is given by default: their slopes never turn back.
-# fmt: off
-CONVEX = frozenset((
-    "bce", "ce", "elastic-net", "epsilon-insensitive", "exponential", "expectile", "half-mse", "hinge", "huber",
-    "l1-penalty", "l2-penalty", "listnet", "log-cosh", "logistic", "mae", "modified-huber", "mse", "multi-margin",
-    "multiclass-hinge", "multiclass-perceptron", "multilabel-soft-margin", "perceptron", "poisson", "pseudo-huber",
-    "quantile", "ranknet", "smooth-hinge", "smooth-l1", "sparsemax", "sqeuclidean", "squared-epsilon-insensitive",
-    "squared-hinge",
-))
-# fmt: on
 
 # Far and near: what holds at a distance alone may be an accident.
 _SHIFTS = (1.0, -2.0, 0.0625)
@@ -149,20 +119,19 @@ def _same(a: Array, b: Array, allowance: Array) -> bool:
 
 def _bounded(field: Field) -> Iterator[Identity]:
     """The sizes of a row's slopes add up to no more than a bound."""
-    loss, weight = field.objective.bound, field.weight
-    if loss.loss.name not in LARGEST or not field.first or weight is None:
+    bound, weight, most = field.objective.bound, field.weight, field.objective.bound.lipschitz
+    if most is None or not field.first or weight is None:
         return
-    most = LARGEST[loss.loss.name](loss.params)
 
     def gap(g: Array) -> tuple[Array, Array]:
         return field.sum(np.abs(g)) - most * weight, field.sum(field.allowance) + field.rounding(g)
 
-    yield Identity(f"|g|₁ ≤ {most:g}w", f"no row of {loss.loss.name} is steeper", gap)
+    yield Identity(f"|g|₁ ≤ {most:g}w", f"no row of {bound.loss.name} is steeper", gap)
 
 
 def _monotone(field: Field, seed: int) -> Iterator[Identity]:
     """A convex loss's slopes never turn back: (g(y) − g(x))·(y − x) ≥ 0."""
-    if field.objective.bound.loss.name not in CONVEX or not field.first:
+    if not field.objective.bound.loss.convex or not field.first:
         return
     step = field.direction(seed)
     other = field.at(field.x + step)
