@@ -305,7 +305,7 @@ def test_every_loss_samples_computes_and_shows(losscli, entry: Loss):
         rows = "" if entry.reads.name == "overlap" else "--per-sample --top 1"
         values = []
         # Inputs of several lengths stand in no table, and some losses have no diagonal Hessian.
-        hess = "--hess" if entry.reads.differentiable[0] in curved(entry) else ""
+        hess = "--hess" if entry.reads.differentiable[0] in curved(entry, link) else ""
         for suffix in ("csv", "npz", "json", "yaml") if entry.reads.tabular else ("npz", "json", "yaml"):
             assert losscli(f"sample {entry.name} -o s.{suffix}", *given)[0] == 0
             code, out, err = losscli(f"compute {entry.name} s.{suffix} --json --grad {hess} {rows}", *given)
