@@ -29,7 +29,8 @@ from losscli.verifier.objective import Column
 from losscli.verifier.own import along, answer, entries, examine, functions
 from losscli.verifier.own.answer import Answer
 from losscli.verifier.own.examine import Examination, Given
-from losscli.verifier.own.functions import NUMPY, Target, claimant_of
+from losscli.verifier.own.functions import NUMPY, claimant_of
+from losscli.verifier.own.target import Target
 from losscli.verifier.witness import complex_step, witnesses
 
 Array = np.ndarray
@@ -91,6 +92,37 @@ def rounding_is_no_slope() -> None:
 def saturated_functions_hide_their_slopes() -> None:
     # All around 40 the logarithm is exactly 0, and its slope is not.
     assert words(lambda t: np.log(1.0 + np.exp(-t)), 40.0, -np.exp(-40.0)) == ["pass"]
+
+
+def rounding_hides_what_a_small_term_shows_all_digits_of() -> None:
+    # The first term is known to 1e-16 near 30 and not at all near 40; the second one to 1e-24.
+    x = np.linspace(30.0, 45.0, 601)
+    assert set(words(lambda t: np.log(1.0 + np.exp(-t)) + 1e-9 * t, x, 1e-9 - np.exp(-x))) == {"pass"}
+
+
+def round_points_hide_the_rounding() -> None:
+    c = 17.0 / (1.0 + 3e-4 * np.random.default_rng(0).normal(size=4000))
+    u = (17.0 / c - 1.0) * 50.0
+    assert set(words(lambda t: np.tanh((t / c - 1.0) * 50.0), np.full(4000, 17.0), 50.0 / c / np.cosh(u) ** 2)) == {
+        "pass"
+    }
+
+
+def two_quotients_show_no_convergence() -> None:
+    # Flat at large steps, flat at small ones, and steep in between.
+    rng = np.random.default_rng(0)
+    x, width, height = rng.uniform(-0.5, 0.5, 4000), 10.0 ** rng.uniform(0.0, 4.0, 4000), rng.uniform(0.0, 1.0, 4000)
+
+    def single(t: Array) -> Array:
+        bend = height * (t - x) * np.exp(-width * (t - x) ** 2)
+        return (1.0 + t + bend).astype(np.float32).astype(float)
+
+    assert "fail" not in words(single, x, 1.0 + height, unit=2.0**-23)
+
+
+def a_kink_within_rounding_has_its_sides() -> None:
+    x = np.nextafter(-37.3, [-INF, INF])
+    assert set(words(lambda t: np.maximum(t + 37.3, 0.0), x, 0.5, piece=lambda t: t > -37.3)) == {"kink_ok"}
 
 
 def slow_powers_have_wide_bars() -> None:
@@ -394,15 +426,30 @@ RULES = {
     ),
     "noise is measured and has a floor": Rule(
         differences._problem,
-        "np.maximum(_noise(f, x, f0, near, left, right, unit), noise_floor)",
+        "np.maximum(_noise(f, x, f0, near, reach, (left, right), unit), noise_floor)",
         "np.zeros_like(x)",
         rounding_is_no_slope,
     ),
-    "the floor of the noise is an ulp of the point": Rule(
+    "no slope is known better than half a unit in the last place of 1": Rule(
+        kinks.March._blur,
+        "factor * np.maximum(self.noise, 0.5 * self.unit * top), hidden",
+        "factor * np.maximum(self.noise, 0.5 * self.unit * top), 0.0",
+        rounding_hides_what_a_small_term_shows_all_digits_of,
+    ),
+    "a value is as noisy as its point as far as it follows it": Rule(
         differences._noise,
-        "np.maximum(np.abs(f0), np.minimum(np.abs(x), scale))",
-        "np.abs(f0)",
-        saturated_functions_hide_their_slopes,
+        "np.maximum(0.5 * unit * np.abs(f0), follows)",
+        "0.5 * unit * np.abs(f0)",
+        round_points_hide_the_rounding,
+    ),
+    "on a kink a value is as noisy as its point": Rule(
+        differences._noise, "np.where(reach.on, floor, least)", "least", a_kink_within_rounding_has_its_sides
+    ),
+    "one extrapolation alone is not believed": Rule(
+        kinks.Triangle.add,
+        "young = np.isnan(self.row[1])",
+        "young = np.ones(d.shape, bool)",
+        two_quotients_show_no_convergence,
     ),
     "bars are twice the estimate": Rule(differences, "SAFETY", 0.25, bars_hold_the_truth),
     "slow convergence widens the bars": Rule(differences._safety, "4.0 * SAFETY", "SAFETY", slow_powers_have_wide_bars),

@@ -15,7 +15,7 @@ from losscli.verifier.dumps.claim_report import headline
 from losscli.verifier.dumps.claims import Claims, verify
 from losscli.verifier.own.answer import headline as said_of
 from losscli.verifier.own.check import Asked, check_target
-from losscli.verifier.own.functions import load
+from losscli.verifier.own.target import load
 
 RNG = np.random.default_rng(11)
 N, C = 13, 5

@@ -31,7 +31,8 @@ from losscli.verifier.own import check as own
 from losscli.verifier.own.answer import content, headline
 from losscli.verifier.own.drawn import labelled
 from losscli.verifier.own.foreign import Program
-from losscli.verifier.own.functions import Target, Values, is_function, load
+from losscli.verifier.own.functions import Values
+from losscli.verifier.own.target import Target, is_function, load
 
 _ABOUT = "Is the gradient of a function of your own the slope of its value?"
 _EXAMPLES = [

@@ -26,7 +26,8 @@ from losscli.verifier.own.answer import Answer
 from losscli.verifier.own.drawn import SCORES, TRUTHS, drawings
 from losscli.verifier.own.entries import Entries
 from losscli.verifier.own.examine import Examination, Given, allowance, digits
-from losscli.verifier.own.functions import NUMPY, Call, Claimant, Inputs, RaisedError, Target, Values
+from losscli.verifier.own.functions import NUMPY, Call, Claimant, Inputs, RaisedError, Values
+from losscli.verifier.own.target import Target
 from losscli.verifier.points.material import SCALES
 from losscli.verifier.witness.formula import Formula
 

@@ -15,7 +15,8 @@ from losscli.verifier.own.boosting import Booster, check_against, check_beside
 from losscli.verifier.own.drawn import TIES, Drawing, drawings
 from losscli.verifier.own.examine import Examination, Given
 from losscli.verifier.own.foreign import PROGRAM, Program, frameworks_of
-from losscli.verifier.own.functions import Claimant, Inputs, RaisedError, Target, claimant_of
+from losscli.verifier.own.functions import Claimant, Inputs, RaisedError, claimant_of
+from losscli.verifier.own.target import Target
 from losscli.verifier.points.material import SCALES
 
 Make = Callable[[Inputs], Claimant]

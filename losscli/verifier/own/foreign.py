@@ -16,7 +16,8 @@ import numpy as np
 
 from losscli.documents import strict
 from losscli.errors import DataError, UsageError
-from losscli.verifier.own.functions import NUMPY, Claimant, Claims, Framework, Inputs, Target, Values, by_name, floats
+from losscli.verifier.own.functions import NUMPY, Claimant, Claims, Framework, Inputs, Values, by_name, floats
+from losscli.verifier.own.target import Target
 
 # What backward passes are begun with: one that forgets to multiply by it shows, and dividing by it costs no rounding.
 _UPSTREAM = 4.0
