@@ -194,6 +194,7 @@ def loss_content(loss: Loss) -> dict[str, Any]:
         "definition": loss.summary,
         "notes": loss.notes,
         "formula": loss.formula or loss.prose,
+        "gradient": loss.slope,
         "where": {link: dict(entry.where) for link, entry in reads.links.items()},
         "reads": reads.name,
         "inputs": [

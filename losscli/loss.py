@@ -218,8 +218,8 @@ class Loss:
 
     ``formula`` is executable, or, where no line of arithmetic says it, empty: then ``prose`` says it in words.
     ``convex`` and ``lipschitz`` are of its first input, as it is given by default: ``lipschitz``, a number or a
-    function of the parameters, is what the sizes of a row's slopes add up to at most. ``costly`` says that a value
-    takes hundreds of times what others take.
+    function of the parameters, is what the sizes of a row's slopes add up to at most. ``slope`` is the gradient in
+    words. ``costly`` says that a value takes hundreds of times what others take.
     """
 
     name: str
@@ -240,6 +240,7 @@ class Loss:
     convex: bool = False
     lipschitz: float | Callable[..., float] | None = None
     costly: bool = False
+    slope: str = ""
 
     @property
     def linear(self) -> Loss:
@@ -302,6 +303,7 @@ def loss(
     sources: Sequence[str],
     formula: str = "",
     prose: str = "",
+    slope: str = "",
     peers: Sequence[str] = (),
     aliases: Sequence[str] = (),
     kinks: Kinks | None = None,
@@ -314,7 +316,9 @@ def loss(
     """Enter a kernel into the catalogue under its own name; the first docstring line is its definition.
 
     A loss that no executable formula fits in a line gives ``prose`` in its place, and a plain reference function in
-    tests/plain.py. ``check``, which reads what the kernel reads, finds rows whose inputs do not go together.
+    tests/plain.py. ``slope`` says what a row's gradient is by each input that has one, as given by default, in words
+    and in the formula's symbols: every loss of the catalogue has it, a user's own may go without. ``check``, which
+    reads what the kernel reads, finds rows whose inputs do not go together.
     """
     if bool(formula) == bool(prose):
         raise ValueError("a loss has either a formula or prose")
@@ -339,6 +343,7 @@ def loss(
             convex=convex,
             lipschitz=lipschitz,
             costly=costly,
+            slope=slope,
         )
         if entry.name in _CATALOGUE:
             places = _CATALOGUE[entry.name].kernel.__module__, kernel.__module__

@@ -349,7 +349,7 @@ def show_tables(loss: Loss) -> list[RenderableType]:
         rows.append(
             (entry.option, f"{entry.param.help}; {_KINDS[entry.type]}{bounds}, default {_default(entry.default)}")
         )
-    rows.append(("gradient", f"with respect to {', '.join(reads.differentiable)}"))
+    rows.append(("gradient", f"by {', '.join(reads.differentiable)}" + (f": {loss.slope}" if loss.slope else "")))
     rows.append(("kinks", loss.kinks.where if loss.kinks else "none"))
     if loss.convex:
         rows.append(("convex", f"in {reads.names[0]}"))
