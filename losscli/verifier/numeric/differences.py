@@ -43,7 +43,6 @@ TURNS = 3  # a kink nearby refutes larger steps once or twice; x·log x at 0 doe
 COARSE = 4  # a table that starts later than at this level has lost its best steps; other tables are tried too
 TINIEST = 5e-324
 CLEAR = 1e-6  # largest bar, of slopes of order 1, with which a local answer is preferred to a sharper one from afar
-_FINER = (14, 15)  # levels at which a second look is taken, when larger steps have agreed
 
 
 @dataclass(frozen=True)
@@ -158,7 +157,7 @@ def _problem(
     # Beside a bound everything is smaller, log(p) at p = 1e-12 for one; on the bound itself no central step exists.
     room = np.minimum(below, above)
     near = np.where(room >= 1024.0 * np.spacing(np.abs(x)), np.minimum(scale, 2.0 * power_below(room)), scale)
-    noise = np.maximum(_noise(f, x, f0, near, left, right, unit), noise_floor)
+    noise = np.maximum(_noise(f, x, f0, near, reach, (left, right), unit), noise_floor)
     return _Problem(f, x, f0, scale, near, below, above, left, right, reach, noise, unit)
 
 
@@ -166,31 +165,39 @@ def _blocks(size: int) -> list[slice]:
     return [slice(i, min(i + BLOCK, size)) for i in range(0, size, BLOCK)]
 
 
-def _noise(f: _Counted, x: Array, f0: Array, scale: Array, left: Array, right: Array, unit: float) -> Array:
-    """Measure the rounding errors of f around x; at least half an ulp of f(x) and of x.
+def _noise(
+    f: _Counted, x: Array, f0: Array, scale: Array, reach: Reach, room: tuple[Array, Array], unit: float
+) -> Array:
+    """Measure the rounding errors of f around x; at least half an ulp of f(x), and of x as far as f follows it.
 
-    The floor on |x| is for saturated functions: log1p(exp(-x)) is exactly 0 all around 745, its slope is not.
+    Round numbers hide how x/3 is rounded, in all of the window. On a kink all of an ulp of x counts, since f(x) may be
+    on its other side, and where there is no room for a window.
     """
-    # Not below an ulp of x, where points would coincide and the slope itself would look like noise.
-    delta = np.maximum(scale * 2.0**-30, np.spacing(np.abs(x)))
+    # Not below an ulp of x, where points would coincide and the slope itself would look like noise. What a coarser
+    # format rounds takes wider windows to be seen.
+    delta = np.maximum(scale * 2.0**-30 * np.sqrt(unit / UNIT), np.spacing(np.abs(x)))
     # Beside a bound steps shrink, and with them the floor: a slope can be no better known there than elsewhere.
-    floor = np.maximum(0.5 * unit * np.maximum(np.abs(f0), np.minimum(np.abs(x), scale)), TINIEST)
+    size = np.minimum(np.abs(x), scale)
+    floor = np.maximum(0.5 * unit * np.maximum(np.abs(f0), size), TINIEST)
     sides = []
-    for step, room in ((delta, right), (-delta, left)):
-        inside = OFFSETS[-1] * delta <= room
+    for step, far in zip((-delta, delta), room, strict=True):
+        inside = OFFSETS[-1] * delta <= far
         # Without f(x) itself: at a jump it would spoil both windows.
         window = np.stack([f(np.where(inside, x + i * step, x)) for i in OFFSETS])
         sigma = np.concatenate([spread(window[:, rows]) for rows in _blocks(x.size)] or [x])
-        sides.append(np.where(inside, np.maximum(sigma, floor), np.nan))
-    most, least = np.fmax(*sides), np.fmin(*sides)
+        follows = np.abs(window[-1] - window[0]) * (0.5 * unit * size / (delta * (OFFSETS[-1] - OFFSETS[0])))
+        least = np.maximum(np.maximum(0.5 * unit * np.abs(f0), follows), TINIEST)
+        sides.append(np.where(inside, np.maximum(sigma, np.where(reach.on, floor, least)), np.nan))
     # Noise is much the same on both sides of x: a window that shows ten times the other's holds a kink or a jump.
-    return np.fmax(np.where(most <= 10.0 * least, most, least), floor)
+    most, fewest = np.fmax(*sides), np.fmin(*sides)
+    return np.where(np.isnan(most), floor, np.where(most <= 10.0 * fewest, most, fewest))
 
 
 def _central(p: _Problem, scale: Array, reach: Array) -> _Found:
     first = first_level(scale, reach)
     blocks = _blocks(p.x.size)
-    marches = [Central(p.x[b], p.f0[b], p.noise[b], first[b], p.unit) for b in blocks]
+    size = np.minimum(np.abs(p.x), p.near)
+    marches = [Central(p.x[b], p.f0[b], p.noise[b], size[b], first[b], p.unit) for b in blocks]
     for k in range(LEVELS):
         if all(m.done.all() for m in marches):
             break
@@ -223,7 +230,8 @@ def _marched(p: _Problem, rows: NDArray[np.intp], sign: float, reach: Array, sca
     scale = np.minimum(scale, 2.0 * power_below(reach))
     first[rows] = first_level(scale, reach)[rows]
     blocks = [rows[b] for b in _blocks(rows.size)]
-    marches = [Side(p.x[b], p.f0[b], p.noise[b], first[b], p.unit) for b in blocks]
+    size = np.minimum(np.abs(p.x), p.near)
+    marches = [Side(p.x[b], p.f0[b], p.noise[b], size[b], first[b], p.unit) for b in blocks]
     for k in range(LEVELS):
         if all(m.done.all() for m in marches):
             break
@@ -245,7 +253,7 @@ def _found(marches: Sequence[March]) -> _Found:
 
     return _Found(
         value=join(lambda m: m.table.value, np.float64),
-        bar=join(lambda m: _safety(m) * m.table.total, np.float64),
+        bar=join(lambda m: _safety(m) * (m.table.total - m.table.blur) + m.table.blur, np.float64),
         kink=join(lambda m: m.suspected),
         grown=join(lambda m: m.growth.count >= STREAK),
         turned=join(lambda m: (m.table.turns >= TURNS) | (m.singular.count >= STREAK)),
@@ -265,7 +273,7 @@ def _retry(p: _Problem, found: _Found, reach: Array) -> _Found:
     if not again.any():
         return found
     scale = 2.0 * power_below(size)
-    local = replace(p, noise=_noise(p.f, p.x, p.f0, scale, p.left, p.right, p.unit))
+    local = replace(p, near=scale, noise=_noise(p.f, p.x, p.f0, scale, p.reach, (p.left, p.right), p.unit))
     other = _central(local, scale, np.where(again, reach, 0.0))
     return _where(again & (other.bar < found.bar), other, found)
 
@@ -275,10 +283,9 @@ def _refined(p: _Problem, found: _Found, reach: Array) -> _Found:
 
     Around 745 a softmax is flat in all directions but for the last step or two: its table has converged long before.
     """
-    if p.unit > UNIT:
-        # The digits of single precision end before steps as small as these.
-        return found
-    large, small = (_quotient(p, p.near * 2.0**-level, reach) for level in _FINER)
+    # Where rounding and truncation of a central quotient balance: a third of the digits.
+    step = p.near * 2.0 ** np.rint(np.log2(p.unit) / 3.0)
+    large, small = _quotient(p, 2.0 * step, reach), _quotient(p, step, reach)
     # What truncation is left at the smaller step is a third of what halving it has changed.
     left = small[1] + np.abs(small[0] - large[0])
     missed = np.abs(small[0] - found.value) > found.bar + left
@@ -286,8 +293,7 @@ def _refined(p: _Problem, found: _Found, reach: Array) -> _Found:
     missed &= ~(found.kink | found.crossed | found.grown | found.turned | found.lost)
     if not missed.any():
         return found
-    scale = p.near * 2.0 ** (2 - _FINER[0])
-    return _where(missed, _central(p, scale, np.where(missed, reach, 0.0)), found)
+    return _where(missed, _central(p, 8.0 * step, np.where(missed, reach, 0.0)), found)
 
 
 def _quotient(p: _Problem, h: Array, reach: Array) -> tuple[Array, Array]:

@@ -45,7 +45,9 @@ class Triangle:
         self.value = np.full(size, np.nan)
         self.total = np.full(size, np.inf)
         self.turns = np.zeros(size, np.int8)
+        self.blur = np.zeros(size)
         self.change = np.zeros(size)
+        self.young = np.ones(size, np.bool_)
 
     def forget(self, where: BoolArray) -> None:
         """Drop all that larger steps said: they crossed a kink, a jump or an edge."""
@@ -54,6 +56,7 @@ class Triangle:
                 column[where] = np.nan
             self.value[where] = np.nan
             self.total[where] = np.inf
+            self.young[where] = True
 
     def add(self, d: Array, noise: Array, live: BoolArray, wary: BoolArray | None = None) -> None:
         """Append the difference quotients of one level (NaN where the level is void) with their rounding error.
@@ -62,22 +65,30 @@ class Triangle:
         some of them have met a kink, and numbers near one can agree by chance.
         """
         self.change = np.fmax(np.abs(d - self.row[0]), self.change / FADING)
-        value, total = self._extrapolate(d, noise)
+        young = np.isnan(self.row[1])
+        value, total, blur = self._extrapolate(d, noise, young)
         if wary is not None:
             total = np.where(wary, np.fmax(total, self.change), total)
         # Both intervals claim to hold the slope. Where they do not meet, the smaller step is right: large steps may
         # have crossed something, small ones can only be noisy, and their noise is in their own total.
         refuted = np.abs(value - self.value) > 2.0 * (total + self.total)
-        take = live & ((total < self.total) | refuted)
+        take = live & ((total < self.total) | refuted | (self.young & ~young))
         self.turns += live & refuted
+        np.copyto(self.young, young, where=take)
         np.copyto(self.value, value, where=take)
         np.copyto(self.total, total, where=take)
+        np.copyto(self.blur, blur, where=take)
 
-    def _extrapolate(self, d: Array, noise: Array) -> tuple[Array, Array]:
-        """Fill the next row; return its most trustworthy member and that member's error."""
+    def _extrapolate(self, d: Array, noise: Array, young: BoolArray) -> tuple[Array, Array, Array]:
+        """Fill the next row; return its most trustworthy member, that member's error, and what of it is rounding.
+
+        Of two quotients alone nothing shows whether they have begun to converge: what is flat far away and close by
+        bends in between. So a member counts once it has an elder in its column; the first one of all, where the table
+        is ``young``, until there is another.
+        """
         old, row = self.row, [d]
         before, now = self.noise, [noise]
-        value, total = np.full(d.shape, np.nan), np.full(d.shape, np.inf)
+        value, total, blur = np.full(d.shape, np.nan), np.full(d.shape, np.inf), np.zeros(d.shape)
         for j, ratio in enumerate(self.ratios, 1):
             weight = 1.0 / (ratio - 1.0)
             new = row[-1] + (row[-1] - old[j - 1]) * weight
@@ -85,15 +96,18 @@ class Triangle:
             now.append(now[-1] * (ratio * weight) + before[j - 1] * weight)
             error = np.maximum(np.abs(new - row[-1]), np.abs(new - old[j - 1]))
             # fmax: the first member of a column has no elder to be compared with.
-            error = np.fmax(error, np.abs(new - old[j]))
-            error += now[-1] + 4.0 * UNIT * np.abs(new)
+            elder = np.where(young, new, old[j]) if j == 1 else old[j]
+            error = np.maximum(error, np.abs(new - elder))
+            rounding = now[-1] + 4.0 * UNIT * np.abs(new)
+            error += rounding
             better = error < total
             np.copyto(value, new, where=better)
             np.copyto(total, error, where=better)
+            np.copyto(blur, rounding, where=better)
             row.append(new)
         self.noise = now
         self.row = row
-        return value, total
+        return value, total, blur
 
 
 @dataclass(frozen=True)
@@ -194,9 +208,17 @@ class March:
     """One block of entries on its way from large steps to small ones: what counts, and what ends an entry."""
 
     def __init__(
-        self, x: Array, f0: Array, noise: Array, first: IntArray, ratios: tuple[float, ...], kinds: int, unit: float
+        self,
+        x: Array,
+        f0: Array,
+        noise: Array,
+        size: Array,
+        first: IntArray,
+        unit: float,
+        ratios: tuple[float, ...],
+        kinds: int,
     ) -> None:
-        self.x, self.f0, self.noise, self.first, self.unit = x, f0, noise, first, unit
+        self.x, self.f0, self.noise, self.size, self.first, self.unit = x, f0, noise, size, first, unit
         self.table = Triangle(ratios, x.size)
         self.done = (first >= LEVELS) | ~np.isfinite(f0)
         self.lost = np.zeros(x.size, np.bool_)
@@ -208,6 +230,15 @@ class March:
     def suspected(self) -> BoolArray:
         """Whether x seems to stand on a kink."""
         return np.zeros(self.x.size, np.bool_)
+
+    def _blur(self, factor: float, top: Array, step: Array) -> Array:
+        """The rounding error of a quotient, so many times that of a value of f, by values of size ``top`` or less.
+
+        A term of order 1 may be rounded beside a small one that shows all its digits: log(1 + exp(-x)) + x/1e9 around
+        30. Its slope is hidden at every step around 40, and is half a unit in the last place of 1.
+        """
+        hidden = 0.5 * self.unit * np.minimum(self.size, np.maximum(step, 1.0))
+        return np.maximum(factor * np.maximum(self.noise, 0.5 * self.unit * top), hidden) / step
 
     def _watch(self, quotients: tuple[Array, ...], noise: Array, live: BoolArray) -> None:
         """Count the levels in a row over which the quotients, the central one last, behave as no slope's do."""
@@ -231,8 +262,8 @@ class March:
 class Side(March):
     """One-sided slopes of one block; sign +1 looks to the right, -1 to the left."""
 
-    def __init__(self, x: Array, f0: Array, noise: Array, first: IntArray, unit: float) -> None:
-        super().__init__(x, f0, noise, first, ONE_SIDED, 1, unit)
+    def __init__(self, x: Array, f0: Array, noise: Array, size: Array, first: IntArray, unit: float) -> None:
+        super().__init__(x, f0, noise, size, first, unit, ONE_SIDED, 1)
 
     def step(self, k: int, t: Array, f: Array) -> None:
         """Take in one level: the values f at t."""
@@ -245,7 +276,7 @@ class Side(March):
         self.lost |= void
         self.table.forget(void)
         # A central difference has 2h below its two values: twice its noise, and half as much again as all share f(x).
-        noise = 6.0 * np.maximum(self.noise, 0.5 * self.unit * np.abs(f)) / np.abs(h)
+        noise = self._blur(6.0, np.abs(f), np.abs(h))
         self.table.add(d, noise, live)
         live &= ~void
         self._watch((d,), noise, live)
@@ -255,8 +286,8 @@ class Side(March):
 class Central(March):
     """Central slopes of one block, and the gap between the one-sided slopes that gives an undeclared kink away."""
 
-    def __init__(self, x: Array, f0: Array, noise: Array, first: IntArray, unit: float) -> None:
-        super().__init__(x, f0, noise, first, CENTRAL, 3, unit)
+    def __init__(self, x: Array, f0: Array, noise: Array, size: Array, first: IntArray, unit: float) -> None:
+        super().__init__(x, f0, noise, size, first, unit, CENTRAL, 3)
         self.gap = Triangle(GAP, x.size)
 
     def step(self, k: int, t: tuple[Array, Array], f: tuple[Array, Array]) -> None:
@@ -274,7 +305,7 @@ class Central(March):
         self.table.forget(void)
         self.gap.forget(void)
         top = np.maximum(np.abs(f[0]), np.abs(f[1]))
-        noise = 4.0 * np.maximum(self.noise, 0.5 * self.unit * top) / np.minimum(left, right)
+        noise = self._blur(4.0, top, np.minimum(left, right))
         live &= ~void
         kept = self._gap(np.where(live, ahead - behind, np.nan), 2.5 * noise, live)
         self.table.add(d, noise, live, self.crossed | (self.table.turns > 0))
