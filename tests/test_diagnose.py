@@ -154,6 +154,8 @@ def test_a_bound_on_an_input_is_what_wrong_entries_have_in_common() -> None:
         name, cut = placed(np.where(far, noise, truth), truth, inputs=inputs).rsplit(" ", 1)
         assert name.endswith(bound)
         assert float(cut) == pytest.approx(float(limit), abs=0.2)
+    negative = np.where(inputs["x"] < 0.0, noise, truth)
+    assert placed(negative, truth, inputs=inputs).endswith("where x is below 0")
     # Of three entries some input always has the largest.
     three = np.isin(np.arange(40).reshape(8, 5), np.argsort(inputs["x"], axis=None)[-2:])
     assert "above" not in placed(np.where(three, noise, truth), truth, inputs=inputs)

@@ -95,7 +95,9 @@ def _measures(inputs: Mapping[str, Array]) -> Iterator[tuple[str, Array]]:
 
 
 def _between(low: float, high: float) -> str:
-    """The shortest number between two."""
+    """The shortest number between two, zero before all others."""
+    if low <= 0.0 <= high:
+        return "0"
     middle = low + (high - low) / 2.0
     words = (f"{middle:.{digits}g}" for digits in range(1, 18))
     return next((word for word in words if low <= float(word) <= high), repr(middle))
