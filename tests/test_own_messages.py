@@ -205,3 +205,16 @@ def test_weights_are_drawn_per_class_per_row_or_per_entry(tmp_path, monkeypatch,
     file.write_text("\n".join(line[4:] for line in WEIGHTED.splitlines()))
     assert run(["gradcheck", f"{file}:{name}", "--json"]) == 0
     assert any(drawn in note for note in json.loads(capsys.readouterr().out)["notes"])
+
+
+def test_ties_that_a_function_has_no_value_at_are_not_what_is_wrong_with_it(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    file = tmp_path / "untied.py"
+    file.write_text(
+        "import numpy as np\n\n\ndef loss(a, b):\n    c = a.std(axis=1)\n"
+        "    return (b.mean(axis=1) / c).sum(), (np.sin(a), np.ones_like(b) / c[:, None] / 3)\n"
+    )
+    assert run(["gradcheck", f"{file}:loss", "-q"]) == 1
+    told = capsys.readouterr().out
+    assert "slopes agree" in told
+    assert "not looked at" not in told

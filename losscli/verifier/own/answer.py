@@ -85,7 +85,7 @@ def headline(answer: Answer) -> str:
     wrong = check.counts["fail"] + check.counts["kink_fail"]
     if not wrong and check.verdict != "pass" and (answer.faults or answer.doubts):
         return f"{check.verdict.upper()} {check.loss}: {answer.said[0]}"
-    why = [*answer.faults, *(note for note in answer.notes if "not finite" in note)]
+    why = [*answer.faults, *(note for note in answer.notes if "not finite in" in note)]
     if check.verdict == "fail" and why and not check.diagnosis:
         settled = check.counts["pass"] + check.counts["kink_ok"]
         return f"FAIL {check.loss}: {settled} of {check.checked} slopes agree: {why[0]}"
