@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from losscli.columns import Writable
 from losscli.errors import DataError, Place, UsageError
 from losscli.inputs import Array, Fold, no_curve
 from losscli.loss import Batch, Bound, Fault, Pooled, Rows, Slope
-from losscli.plan import Plan, Writable
+from losscli.plan import Plan
 from losscli.results import Wants
 from losscli.sums import Exact, ExactArray, Part, Tally, largest
 from losscli.targets import Table, Weighing, arrange, weigh

@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from losscli.columns import Column, Raw
 from losscli.errors import DataError, Place, did_you_mean
 from losscli.inputs import IDENTITY, LABEL, SIMPLEX, Array, Domain, Groups, Ints, Target
-from losscli.plan import Column, Plan, Raw
+from losscli.plan import Plan
 from losscli.stable import FEW
 
 

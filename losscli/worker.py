@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 
 from losscli import __version__
+from losscli.columns import Spans
 from losscli.errors import ClusterError, DataError, LosscliError
 from losscli.files.choose import forget
 from losscli.inputs import Signature
 from losscli.loss import Loss, catalogue, get
 from losscli.pages import keep_pages
-from losscli.plan import Spans
 
 
 def versions() -> dict[str, str]:

@@ -15,12 +15,13 @@ from typing import Any
 
 import numpy as np
 
+from losscli.columns import Column
 from losscli.dialects import PEERS, dialects_of, like
 from losscli.errors import UsageError
 from losscli.files.source import Source
 from losscli.inputs import Array
 from losscli.loss import Bound, Loss, Parameter, catalogue
-from losscli.plan import Column, Plan
+from losscli.plan import Plan
 from losscli.results import Reduction
 from losscli.verifier.diagnosis import class_mistakes, mistakes
 from losscli.verifier.diagnosis.scene import Found, Hypothesis, Scene, told

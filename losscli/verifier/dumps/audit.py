@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from losscli.columns import Column
 from losscli.inputs import Array, Ints
 from losscli.loss import Bound
-from losscli.plan import Column, Plan
+from losscli.plan import Plan
 from losscli.sums import Exact
 from losscli.targets import Table, arrange
 from losscli.verifier.allowance import Precision, Slopes, spread
