@@ -43,7 +43,7 @@ Make = Callable[[Draws], Case]
 def numbers(loss: str, case: Case, reduction: str) -> Numbers:
     """What the call returns, and its slopes: those of the sum where it returns a loss per row."""
     given = {name: jnp.asarray(array) for name, array in case.data.items()}
-    names = [name for name in get(loss).reads.differentiable if name in given]
+    names = [name for name in get(loss).reads.differentiable if name in given and given[name].dtype.kind == "f"]
 
     def value(chosen: Mapping[str, Any]) -> Any:
         return case.run(**{**given, **chosen}, reduction=reduction)

@@ -18,7 +18,7 @@ import multiprocessing
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ import recorded  # noqa: E402
 
 import losscli  # noqa: E402
 from losscli.dialects import PEERS, dialects_of  # noqa: E402
-from losscli.loss import catalogue  # noqa: E402
+from losscli.loss import Bound, catalogue  # noqa: E402
 
 # SciPy offers losses in their exact form.
 LIBRARIES = (*PEERS, "scipy")
@@ -107,8 +107,8 @@ def difference(ours: Any, theirs: Any) -> float:
 
 def compare(peer: str, one: Comparison) -> tuple[dict[str, float], Numbers]:
     """The difference of each kind of number, and the library's own."""
-    theirs = one.theirs()
     bound, arguments = recorded.asked(one.loss, one.params, options_of(peer, one))
+    theirs = _offered(one.theirs(), bound)
     gradient, hessian = recorded.slopes(bound, one.data, arguments, theirs.gradient, theirs.hessian)
     found = {}
     if theirs.value is not None:
@@ -117,6 +117,13 @@ def compare(peer: str, one: Comparison) -> tuple[dict[str, float], Numbers]:
         if other:
             found[kind] = max(difference(mine[name], other[name]) for name in other)
     return found, theirs
+
+
+def _offered(theirs: Numbers, bound: Bound) -> Numbers:
+    """What a library returns, without the slopes that its dialect does not offer."""
+    known = bound.loss.reads.differentiable
+    gradient, hessian = ({name: by[name] for name in by if name in known} for by in (theirs.gradient, theirs.hessian))
+    return replace(theirs, gradient=gradient, hessian=hessian)
 
 
 def options_of(peer: str, one: Comparison) -> dict[str, Any]:

@@ -344,7 +344,7 @@ def wrong_outcome(d: Draws) -> Case:
         rows = 1.0 - keras.metrics.binary_accuracy(target, logits)
         return rows if reduction == "none" else getattr(jnp, reduction)(rows)
 
-    data = {"logits": p, "target": d.rng.integers(0, 2, d.rows).astype(float)}
+    data = {"logits": p, "target": d.rng.integers(0, 2, d.rows)}
     return Case("1 - keras.metrics.binary_accuracy(target, logits)", data, run, hess=False)
 
 

@@ -25,7 +25,7 @@ from losscli.cli.exits import code_of
 from losscli.cli.options import Option, Usage, argument, of_parameter, page, signed
 from losscli.errors import UsageError
 from losscli.files import gather, keys_of
-from losscli.loss import Loss, entered, get
+from losscli.loss import Loss, catalogue, entered, get
 from losscli.verifier.junit import junit
 from losscli.verifier.own import check as own
 from losscli.verifier.own.answer import content, headline
@@ -60,7 +60,11 @@ def word_of(words: Sequence[str]) -> str:
 
 def loss_of(target: Target) -> Loss | None:
     """The loss that a block of the user's file describes; None for a function."""
-    return entered(target.found)
+    found = entered(target.found)
+    if found is not None:
+        # Two of one name are seen when both are there.
+        catalogue()
+    return found
 
 
 def add(app: typer.Typer, words: list[str], target: Target | None) -> list[str]:
