@@ -19,6 +19,7 @@ _AT_ZERO = Kinks("r = 0", piece=lambda r, **_: r > 0)
     aliases=("l2", "squared"),
     reads=RESIDUAL,
     formula="r**2",
+    slope="twice the residual, 2r, by the prediction; -2r by the target",
     convex=True,
     sources=("Legendre (1805), Nouvelles méthodes pour la détermination des orbites des comètes",),
     peers=("torch.nn.MSELoss", "optax.squared_error", "keras MeanSquaredError", "sklearn mean_squared_error"),
@@ -31,6 +32,7 @@ def mse(r: Array) -> Rows:
 @loss(
     reads=RESIDUAL,
     formula="r**2/2",
+    slope="the residual r itself by the prediction; -r by the target",
     convex=True,
     sources=("Gauss (1809), Theoria motus corporum coelestium",),
     peers=("optax.l2_loss", "sklearn HalfSquaredError", "LightGBM regression", "XGBoost reg:squarederror"),
@@ -44,6 +46,7 @@ def half_mse(r: Array) -> Rows:
     aliases=("l1", "absolute"),
     reads=RESIDUAL,
     formula="abs(r)",
+    slope="the sign of r by the prediction, however large the error, and 0 at r = 0; the opposite by the target",
     kinks=_AT_ZERO,
     convex=True,
     lipschitz=1.0,
@@ -58,6 +61,7 @@ def mae(r: Array) -> Rows:
 @loss(
     reads=RESIDUAL,
     formula="r**2/2 if abs(r) <= delta else delta*(abs(r) - delta/2)",
+    slope="the residual r, held within ±delta, by the prediction; the opposite by the target",
     convex=True,
     lipschitz=lambda delta: delta,
     sources=("Huber (1964), doi:10.1214/aoms/1177703732",),
@@ -77,6 +81,7 @@ def huber(r: Array, *, delta: Annotated[float, Param("|r| where the parabola mee
 @loss(
     reads=RESIDUAL,
     formula="r**2/(2*beta) if abs(r) < beta else abs(r) - beta/2",
+    slope="r/beta, held within ±1, by the prediction; the opposite by the target",
     convex=True,
     lipschitz=1.0,
     sources=("Girshick (2015), Fast R-CNN, arXiv:1504.08083, eq. 3",),
@@ -97,6 +102,7 @@ def smooth_l1(
 @loss(
     reads=RESIDUAL,
     formula="log(cosh(r))",
+    slope="tanh(r) by the prediction: nearly r close to zero, nearly the sign of r far out; the opposite by the target",
     convex=True,
     lipschitz=1.0,
     sources=("Green (1990), doi:10.1109/42.52985",),
@@ -111,6 +117,7 @@ def log_cosh(r: Array) -> Rows:
     aliases=("pinball",),
     reads=RESIDUAL,
     formula="max(-tau*r, (1 - tau)*r)",
+    slope="1 - tau where r > 0, -tau where r < 0 and 0 at r = 0, by the prediction; the opposite by the target",
     kinks=_AT_ZERO,
     convex=True,
     lipschitz=lambda tau: max(tau, 1.0 - tau),
@@ -132,6 +139,7 @@ def quantile(r: Array, *, tau: Annotated[float, Param("the quantile", above=0, b
 @loss(
     reads=RESIDUAL,
     formula="(tau if r < 0 else 1 - tau)*r**2",
+    slope="2(1 - tau) r where r > 0 and 2 tau r where r < 0, by the prediction; the opposite by the target",
     convex=True,
     sources=("Newey & Powell (1987), doi:10.2307/1911031",),
     peers=("XGBoost reg:expectileerror", "CatBoost Expectile (alpha)"),
@@ -156,6 +164,8 @@ _EPSILON = Param("the error that is forgiven", at_least=0)
 @loss(
     reads=RESIDUAL,
     formula="max(0, abs(r) - epsilon)",
+    slope="the sign of r where |r| > epsilon, else 0, by the prediction; the opposite by the target; 0 at |r| ="
+    " epsilon",
     kinks=Kinks("|r| = epsilon", piece=lambda r, epsilon: np.sign(r) * (np.abs(r) > epsilon)),
     convex=True,
     lipschitz=1.0,
@@ -171,6 +181,8 @@ def epsilon_insensitive(r: Array, *, epsilon: Annotated[float, _EPSILON] = 0.1) 
 @loss(
     reads=RESIDUAL,
     formula="max(0, abs(r) - epsilon)**2",
+    slope="twice what |r| exceeds epsilon by, with the sign of r, by the prediction, and 0 up to epsilon; the opposite"
+    " by the target",
     convex=True,
     sources=("Drucker et al. (1996), Support vector regression machines, NIPS 9",),
     peers=(
@@ -191,6 +203,7 @@ def squared_epsilon_insensitive(r: Array, *, epsilon: Annotated[float, _EPSILON]
 @loss(
     reads=RESIDUAL,
     formula="abs(r)**p",
+    slope="p |r|^(p - 1) with the sign of r, by the prediction; the opposite by the target",
     sources=("Nyquist (1983), The optimal Lp norm estimator in linear regression models, CSTM 12(21)",),
     peers=("CatBoost Lq", "torchmetrics MinkowskiDistance (its p-th power)"),
 )
@@ -210,6 +223,8 @@ def lp(r: Array, *, p: Annotated[float, Param("the power; mae is the one of powe
 @loss(
     reads=RELATIVE,
     formula="abs(prediction - target)/max(abs(target), least)",
+    slope="the sign of prediction - target over max(|target|, least) by the prediction, 0 where they agree; by the"
+    " target that times -prediction/target, or times -1 up to |target| = least",
     kinks=Kinks(
         "prediction = target, |target| = least",
         piece=lambda x, t, least: np.stack([x > t, np.where(np.abs(t) > least, np.sign(t), 0.0)], axis=1),
@@ -246,6 +261,7 @@ def mape(
     aliases=("squared-log",),
     reads=GROWTH,
     formula="d**2",
+    slope="2d/(1 + prediction) by the prediction; -2d/(1 + target) by the target",
     sources=("Törnqvist, Vartia & Vartia (1985), How should relative changes be measured?, Am. Stat. 39(1)",),
     peers=(
         "sklearn mean_squared_log_error",
@@ -261,6 +277,7 @@ def msle(d: Array) -> Rows:
 @loss(
     reads=RESIDUAL,
     formula="1 if abs(r) > tolerance else 0",
+    slope="0 by both inputs: the value is flat on both sides of its jumps at |r| = tolerance",
     kinks=Kinks("|r| = tolerance", piece=lambda r, tolerance: np.sign(r) * (np.abs(r) > tolerance), jump=True),
     sources=("Wald (1950), Statistical decision functions (simple loss functions)",),
     peers=("not numpy.isclose (rtol = 0)",),
