@@ -27,6 +27,8 @@ def _log1p_gap(x: Array) -> Array:
     aliases=("charbonnier",),
     reads=RESIDUAL,
     formula="delta**2*(sqrt(1 + (r/delta)**2) - 1)",
+    slope="r/√(1 + (r/delta)²) by the prediction: nearly r close to zero, nearly ±delta far out; the opposite by the"
+    " target",
     convex=True,
     sources=("Charbonnier et al. (1997), doi:10.1109/83.551699", "Hartley & Zisserman (2004), A6.8"),
     peers=(
@@ -51,6 +53,7 @@ def pseudo_huber(
 @loss(
     reads=RESIDUAL,
     formula="c**2*(abs(r)/c - log(1 + abs(r)/c))",
+    slope="r/(1 + |r|/c) by the prediction: nearly r close to zero, towards ±c far out; the opposite by the target",
     sources=("Fair (1974), On the robust estimation of econometric models, AESM 3(4)", _ZHANG),
     peers=("LightGBM fair (fair_c)",),
 )
@@ -65,6 +68,7 @@ def fair(r: Array, *, c: Annotated[float, Param("|r| where the slope is half of 
     aliases=("lorentzian",),
     reads=RESIDUAL,
     formula="c**2/2*log(1 + (r/c)**2)",
+    slope="r/(1 + (r/c)²) by the prediction: at most c/2, at r = c, and towards 0 far out; the opposite by the target",
     sources=("Black & Anandan (1996), doi:10.1006/cviu.1996.0006", _ZHANG),
     peers=("scipy.optimize.least_squares cauchy (f_scale)", "kornia cauchy_loss (c = √2)"),
 )
@@ -85,6 +89,7 @@ def cauchy(r: Array, *, c: Annotated[float, Param("|r| where the slope is steepe
 @loss(
     reads=RESIDUAL,
     formula="r**2/2/(1 + (r/c)**2)",
+    slope="r/(1 + (r/c)²)² by the prediction: towards 0 far out, as 1/r³; the opposite by the target",
     sources=("Geman & McClure (1987), Statistical methods for tomographic image reconstruction", _ZHANG),
     peers=("kornia geman_mcclure_loss (c = 2)", "Barron (2019), arXiv:1701.03077 (alpha = -2, scale c/2, times c²/4)"),
 )
@@ -104,6 +109,7 @@ def geman_mcclure(r: Array, *, c: Annotated[float, Param("|r| at half the limit"
     aliases=("biweight", "bisquare"),
     reads=RESIDUAL,
     formula="c**2/6*(1 - (1 - (r/c)**2)**3) if abs(r) <= c else c**2/6",
+    slope="r (1 - (r/c)²)² up to |r| = c and 0 beyond, by the prediction; the opposite by the target",
     sources=("Beaton & Tukey (1974), doi:10.1080/00401706.1974.10489171", _ZHANG),
     peers=("statsmodels TukeyBiweight (c = 4.685)",),
 )
@@ -126,6 +132,8 @@ def tukey(r: Array, *, c: Annotated[float, Param("|r| beyond which the loss is f
 @loss(
     reads=RESIDUAL,
     formula="w*log(1 + abs(r)/epsilon) if abs(r) < w else abs(r) - w + w*log(1 + w/epsilon)",
+    slope="w/(epsilon + |r|) where |r| < w and 1 from there on, with the sign of r, by the prediction, and 0 at r = 0;"
+    " the opposite by the target",
     kinks=Kinks("r = 0, |r| = w", piece=lambda r, w, **_: np.where(np.abs(r) < w, np.sign(r), 2.0 * np.sign(r))),
     sources=("Feng et al. (2018), Wing loss for robust facial landmark localisation, arXiv:1711.06753",),
     peers=("segmentation_models_pytorch wing_loss (width 5, curvature 0.5)",),
