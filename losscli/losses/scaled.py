@@ -13,6 +13,8 @@ from losscli.stable import Array, norm, others, over, row_sums, unit
     aliases=("seuclidean",),
     reads=STANDARDIZED,
     formula="sqrt(sum(di**2/vi for di, vi in zip(d, variance)))",
+    slope="di/(vi L) by xi, the opposite by yi, and -di²/(2 vi² L) by the variance vi, L the distance itself; 0 where"
+    " x = y",
     kinks=Kinks("x = y", piece=lambda d, variance: (d == 0).all(axis=1)),  # noqa: ARG005
     sources=("Mahalanobis (1936), On the generalised distance in statistics, for a diagonal covariance",),
     peers=("scipy.spatial.distance.seuclidean",),
@@ -33,6 +35,8 @@ def standardized_euclidean(d: Array, variance: Array) -> Rows:
 @loss(
     reads=CORRELATED,
     formula="sqrt(sum(di*pij*dj for di, row in zip(d, precision) for pij, dj in zip(row, d)))",
+    slope="P d/L by x, the opposite by y, and d dᵀ/(2L) by the precision: L is the distance itself, P the mean of the"
+    " precision and its transpose; 0 where x = y",
     kinks=Kinks("x = y", piece=lambda d, precision: (d == 0).all(axis=1)),  # noqa: ARG005
     sources=("Mahalanobis (1936), On the generalised distance in statistics",),
     peers=("scipy.spatial.distance.mahalanobis",),
