@@ -15,6 +15,8 @@ from losscli.stable import Array
 @loss(
     reads=MEAN_VARIANCE,
     formula="log(max(variance, eps))/2 + r**2/(2*max(variance, eps)) + (log(2*pi)/2 if full else 0)",
+    slope="r/v by the mean, the opposite by the target, and (1 - r²/v)/(2v) by the variance, v = max(variance, eps);"
+    " up to eps it is 0 by the variance",
     kinks=Kinks("variance = eps", piece=lambda r, v, eps, full: v > eps),  # noqa: ARG005
     sources=("Nix & Weigend (1994), doi:10.1109/ICNN.1994.374138, eq. 6",),
     peers=("torch.nn.GaussianNLLLoss (eps = 1e-6, and a slope by the variance below eps)",),
@@ -43,6 +45,8 @@ def gaussian_nll(
 @loss(
     reads=MEAN_SCALE,
     formula="log(2*scale) + abs(r)/scale",
+    slope="the sign of r over the scale by the mean, 0 at r = 0, and the opposite by the target; (1 - |r|/scale)/scale"
+    " by the scale",
     kinks=Kinks("mean = target", piece=lambda r, b: r > 0),  # noqa: ARG005
     sources=("Laplace (1774), doi:10.1214/ss/1177013621 (translated)",),
     peers=("torch.distributions.Laplace (negative log_prob)", "scipy.stats.laplace (negative logpdf)"),
