@@ -14,6 +14,7 @@ from losscli.stable import Array, log_factorial, xlogy
 @loss(
     reads=COUNT,
     formula="rate - t*log(rate) + (lgamma(t + 1) if full else 0)",
+    slope="rate - t by the prediction, the logarithm of the rate: what is expected less what was counted",
     convex=True,
     sources=("Nelder & Wedderburn (1972), doi:10.2307/2344614",),
     peers=("torch.nn.PoissonNLLLoss", "keras Poisson", "sklearn HalfPoissonLoss", "LightGBM poisson"),
