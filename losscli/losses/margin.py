@@ -15,6 +15,7 @@ from losscli.stable import Array, falling, hypotenuse, odds, positive_part, sigm
 @loss(
     reads=MARGIN,
     formula="max(0, 1 - m)",
+    slope="-label where m < 1 and 0 from there on, by the score: all that fall short pull alike",
     kinks=Kinks("m = 1", piece=lambda m: m < 1),
     convex=True,
     lipschitz=1.0,
@@ -36,6 +37,7 @@ def hinge(m: Array) -> Rows:
 @loss(
     reads=MARGIN,
     formula="max(0, 1 - m)**2",
+    slope="-2(1 - m) label where m < 1 and 0 from there on, by the score: what falls short by more pulls harder",
     convex=True,
     sources=("Lee & Mangasarian (2001), doi:10.1023/A:1011215321374",),
     peers=("keras SquaredHinge (mean over the last axis)", "sklearn LinearSVC", "LossFunctions.jl L2HingeLoss"),
@@ -50,6 +52,7 @@ def squared_hinge(m: Array) -> Rows:
     aliases=("smoothed-hinge",),
     reads=MARGIN,
     formula="0 if m >= 1 else (1 - m)**2/2 if m > 0 else 1/2 - m",
+    slope="-label up to m = 0, -(1 - m) label from there to m = 1 and 0 beyond, by the score",
     convex=True,
     sources=(
         "Rennie (2005), Smooth hinge classification, MIT; Rennie & Srebro (2005), Loss functions for preferences",
@@ -68,6 +71,7 @@ def smooth_hinge(m: Array) -> Rows:
 @loss(
     reads=MARGIN,
     formula="max(0, 1 - m)**2 if m >= -1 else -4*m",
+    slope="-4 label up to m = -1, -2(1 - m) label from there to m = 1 and 0 beyond, by the score",
     convex=True,
     sources=("Zhang (2004), Solving large scale linear prediction problems, doi:10.1145/1015330.1015332",),
     peers=("sklearn SGDClassifier(loss='modified_huber')", "LossFunctions.jl ModifiedHuberLoss"),
@@ -92,6 +96,7 @@ def _rounded(m: Array, width: float) -> Rows:
     aliases=("soft-margin",),
     reads=MARGIN,
     formula="log(1 + exp(-m))/(log(2) if bits else 1)",
+    slope="-label times the probability of the other label, 1/(1 + exp(m)), by the score; over log(2) with bits",
     convex=True,
     sources=("Friedman, Hastie & Tibshirani (2000), doi:10.1214/aos/1016218223",),
     peers=(
@@ -121,6 +126,7 @@ def logistic(
 @loss(
     reads=MARGIN,
     formula="exp(-beta*m)",
+    slope="-beta label times the loss itself, exp(-beta m), by the score",
     convex=True,
     sources=("Freund & Schapire (1997), doi:10.1006/jcss.1997.1504",),
     peers=(
@@ -138,6 +144,7 @@ def exponential(m: Array, *, beta: Annotated[float, Param("steepness", above=0)]
 @loss(
     reads=MARGIN,
     formula="max(0, -m)",
+    slope="-label where m < 0 and 0 from there on, by the score: what is on the right side does not pull",
     kinks=Kinks("m = 0", piece=lambda m: m < 0),
     convex=True,
     lipschitz=1.0,
@@ -153,6 +160,7 @@ def perceptron(m: Array) -> Rows:
     aliases=("truncated-hinge",),
     reads=MARGIN,
     formula="min(cap, max(0, 1 - m))",
+    slope="-label where 1 - cap < m < 1, else 0, by the score: what is wrong by too much does not pull",
     kinks=Kinks("m = 1; m = 1 - cap", piece=lambda m, *, cap: np.stack([m < 1.0, 1.0 - m < cap], axis=1)),
     sources=(
         "Collobert, Sinz, Weston & Bottou (2006), Trading convexity for scalability, doi:10.1145/1143844.1143870",
@@ -172,6 +180,8 @@ def ramp(m: Array, *, cap: Annotated[float, Param("the largest loss, 1 - s in th
 @loss(
     reads=MARGIN,
     formula="1/(1 + exp(m))**2",
+    slope="-2 label q² (1 - q) by the score, q = 1/(1 + exp(m)) being the probability of the other label: 0 far out on"
+    " both sides",
     sources=("Masnadi-Shirazi & Vasconcelos (2008), On the design of loss functions for classification, NIPS 21",),
     peers=("SavageBoost (its score is half the log-odds: give it m/2)", "sklearn brier_score_loss of the sigmoid"),
 )
@@ -188,6 +198,7 @@ def savage(m: Array) -> Rows:
 @loss(
     reads=MARGIN,
     formula="(2*atan(m) - 1)**2",
+    slope="4 (2 atan(m) - 1) label/(1 + m²) by the score, which pulls m from both sides to tan(1/2) = 0.546",
     sources=(
         "Masnadi-Shirazi, Mahadevan & Vasconcelos (2010), On the design of robust classifiers for computer vision,"
         " doi:10.1109/CVPR.2010.5540136",
@@ -213,6 +224,7 @@ def tangent(m: Array) -> Rows:
     aliases=("margin-error",),
     reads=MARGIN,
     formula="1 if m < 0 else 0",
+    slope="0 by the score: the value is flat on both sides of its jump at m = 0",
     kinks=Kinks("m = 0", piece=lambda m: m < 0, jump=True),
     sources=(
         "Wald (1939), doi:10.1214/aoms/1177732144",
