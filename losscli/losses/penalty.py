@@ -15,6 +15,7 @@ from losscli.stable import Array
     aliases=("ridge", "weight-decay"),
     reads=WEIGHTS,
     formula="w**2",
+    slope="2w: a step against it shrinks all weights by the same share",
     convex=True,
     sources=("Hoerl & Kennard (1970), doi:10.1080/00401706.1970.10488634",),
     peers=("torch weight_decay (half of it)", "keras L2", "sklearn Ridge alpha"),
@@ -28,6 +29,7 @@ def l2_penalty(w: Array) -> Rows:
     aliases=("lasso",),
     reads=WEIGHTS,
     formula="abs(w)",
+    slope="the sign of w, 0 at w = 0: a step against it shrinks all weights by the same amount",
     kinks=Kinks("w = 0", piece=lambda w: w > 0),
     convex=True,
     sources=("Tibshirani (1996), doi:10.1111/j.2517-6161.1996.tb02080.x",),
@@ -41,6 +43,7 @@ def l1_penalty(w: Array) -> Rows:
 @loss(
     reads=WEIGHTS,
     formula="l1*abs(w) + l2*w**2",
+    slope="l1 times the sign of w, which is taken as 0 at w = 0, plus 2 l2 w",
     kinks=Kinks("w = 0 where l1 > 0", piece=lambda w, l1, l2: (w > 0) & (l1 > 0)),  # noqa: ARG005
     convex=True,
     sources=("Zou & Hastie (2005), doi:10.1111/j.1467-9868.2005.00503.x, eq. 3",),
