@@ -75,6 +75,8 @@ _TWEEDIE = (
     aliases=("tweedie-deviance",),
     reads=RATE,
     formula=_TWEEDIE,
+    slope="2 (rate - t) rate^(1 - power) by the logarithm of the rate, the prediction: twice the miss over the"
+    " variance, times the rate",
     sources=("Jørgensen (1987), Exponential dispersion models, JRSS B 49(2)",),
     peers=(
         "sklearn mean_tweedie_deviance",
@@ -99,6 +101,7 @@ def tweedie(
 @loss(
     reads=POSITIVE_RATE,
     formula="2*(t/rate - 1 - log(t/rate))",
+    slope="2 (1 - t/rate) by the logarithm of the rate, the prediction: twice the relative miss",
     sources=("Nelder & Wedderburn (1972), doi:10.2307/2344614", "McCullagh & Nelder (1989), table 2.1"),
     peers=(
         "sklearn mean_gamma_deviance",
@@ -115,6 +118,8 @@ def gamma_deviance(rate: Rate, t: Array) -> Rows:
     aliases=("nb2",),
     reads=RATE,
     formula="log(1 + dispersion*rate)/dispersion + t*log(dispersion + 1/rate)",
+    slope="(rate - t)/(1 + dispersion rate) by the logarithm of the rate, the prediction: the Poisson slope, held back"
+    " where the rate is large",
     sources=("Cameron & Trivedi (1986), doi:10.1002/jae.3950010104 (NB2)",),
     peers=(
         "statsmodels NegativeBinomial (alpha)",
