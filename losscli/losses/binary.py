@@ -41,6 +41,8 @@ def _discounted(odds: Array, yes: Array, no: Array, gamma: float, other: float) 
     aliases=("binary-cross-entropy", "log-loss-binary"),
     reads=BINARY,
     formula="-pos_weight*t*log(p) - (1 - t)*log(1 - p)",
+    slope="p - t by the logit and minus the logit itself by the target; with a weight (1 - t) p - pos_weight t (1 -"
+    " p), and log(1 - p) - pos_weight log(p)",
     convex=True,
     sources=("Good (1952), Rational decisions, JRSS B 14(1)",),
     peers=("torch.nn.BCEWithLogitsLoss", "torch.nn.BCELoss", "optax.sigmoid_binary_cross_entropy", "sklearn log_loss"),
@@ -75,6 +77,8 @@ def bce(
     reads=BINARY,
     formula="-(1 if alpha == None else alpha)*t*(1 - p)**gamma*log(p)"
     " - (1 if alpha == None else 1 - alpha)*(1 - t)*p**gamma*log(1 - p)",
+    slope="(1 - t) p^gamma (p - gamma (1 - p) log(1 - p)) - t (1 - p)^gamma (1 - p - gamma p log(p)) by the logit,"
+    " with alpha each outcome times its weight; by the target the loss at t = 1 less that at t = 0",
     sources=("Lin et al. (2017), Focal loss for dense object detection, arXiv:1708.02002, eq. 5",),
     peers=("torchvision sigmoid_focal_loss", "optax.sigmoid_focal_loss", "keras BinaryFocalCrossentropy"),
 )
@@ -113,6 +117,7 @@ def focal(
 @loss(
     reads=OUTCOMES,
     formula="-t*(log(p) - epsilon*(1 - p)) - (1 - t)*(log(q) - epsilon*(1 - q))",
+    slope="(1 - t) p (1 + epsilon q) - t q (1 + epsilon p) by the logit; log(q/p) + epsilon (q - p) by the target",
     sources=("Leng et al. (2022), PolyLoss, arXiv:2204.12511",),
     peers=("optax.poly_loss_cross_entropy of the logits (z, 0)", "rax.poly1_softmax_loss (epsilon = 1 unless said)"),
 )
@@ -179,6 +184,8 @@ def _flat(view: Outcomes, _: Array, *, gamma_pos: float, gamma_neg: float, clip:
     aliases=("asl",),
     reads=OUTCOMES,
     formula="-t*(1 - p)**gamma_pos*log(p) - (1 - t)*max(0, p - clip)**gamma_neg*log(1 - max(0, p - clip))",
+    slope="(1 - t) p q x^gamma_neg (1/(1 - x) - gamma_neg log(1 - x)/x) - t q^gamma_pos (q - gamma_pos p log(p)) by"
+    " the logit, x = max(0, p - clip), the first term 0 at x = 0; by the target the loss at t = 1 less that at t = 0",
     kinks=Kinks("gamma_neg = 0 and p = clip", piece=_flat),
     sources=("Ridnik et al. (2021), Asymmetric loss for multi-label classification, arXiv:2009.14119",),
     peers=(
@@ -237,6 +244,8 @@ def asymmetric(
     aliases=("binary-error",),
     reads=OUTCOMES,
     formula="t if p <= 1/2 else 1 - t",
+    slope="0 by the logit, the value being flat on both sides of its jump at p = 1/2; by the target 1 where p <= 1/2,"
+    " else -1",
     kinks=Kinks("p = 1/2", piece=lambda view, _: view.lean() > 0.0, jump=True),
     sources=("Wald (1939), doi:10.1214/aoms/1177732144",),
     peers=("sklearn zero_one_loss", "keras BinaryAccuracy (1 - it)", "LightGBM binary_error", "XGBoost error"),
