@@ -16,6 +16,7 @@ from losscli.stable import Array, row_sums
     aliases=("multi-label-soft-margin",),
     reads=MULTILABEL,
     formula="-sum(tj*log(pj) + (1 - tj)*log(1 - pj) for pj, tj in zip(p, t))/len(p)",
+    slope="pj - tj by each class's logit and minus that logit by its target, both over the number of classes",
     convex=True,
     sources=("Good (1952), Rational decisions, JRSS B 14(1); once per class",),
     peers=("torch.nn.MultiLabelSoftMarginLoss", "optax.sigmoid_binary_cross_entropy, the mean over the classes"),
@@ -53,6 +54,8 @@ def _pieces(z: Array, lists: Ints) -> Bools:
     reads=LABEL_LISTS,
     formula="sum(max(0, 1 - zj + zi) for y in listed for j, zj in enumerate(z) if j == y"
     " for i, zi in enumerate(z) if i not in listed)/len(z)",
+    slope="by a false class's logit how many listed classes lead it by less than 1, by a listed one's minus how many"
+    " false ones it leads by less than 1; over len(z), and 0 on a kink",
     kinks=Kinks("a true class leads a false one by exactly 1", piece=_pieces),
     sources=("Crammer & Singer (2003), A family of additive online algorithms for category ranking, JMLR 3",),
     peers=("torch.nn.MultiLabelMarginLoss",),
