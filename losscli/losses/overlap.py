@@ -103,6 +103,8 @@ class _Mismatch:
     aliases=("sorensen-dice",),
     reads=OVERLAP,
     formula=_DICE,
+    slope="(1 - L - 2 tj)/D by pj, squared (2 pj (1 - L) - 2 tj)/D: L is the loss itself, D what its fraction is"
+    " divided by",
     sources=("Dice (1945), doi:10.2307/1932409", "Milletari et al. (2016), V-Net, arXiv:1606.04797 (squared)"),
     peers=("keras Dice", "optax.losses.dice_loss", "MONAI DiceLoss", "segmentation_models DiceLoss"),
 )
@@ -118,6 +120,8 @@ def dice(p: Array, q: Array, t: Array, *, smooth: _Smooth = 0.0, squared: _Squar
 @loss(
     reads=OVERLAP,
     formula="1 - (sum(pj*tj for pj, tj in zip(p, t)) + smooth)/(sum(pj + tj - pj*tj for pj, tj in zip(p, t)) + smooth)",
+    slope="-1/D by pj for a true pixel, (1 - L)/D for a false one, a mean by tj in between: L is the loss itself, D"
+    " what its fraction is divided by",
     sources=("Jaccard (1912), doi:10.1111/j.1469-8137.1912.tb05611.x",),
     peers=(
         "optax.losses.dice_loss(alpha=1, beta=1)",
@@ -137,6 +141,8 @@ def jaccard(p: Array, q: Array, t: Array, *, smooth: _Smooth = 0.0) -> Pooled:
 @loss(
     reads=OVERLAP,
     formula=_TVERSKY,
+    slope="((1 - L) (alpha (1 - tj) + (1 - beta) tj) - tj)/D by pj: L is the loss itself, D what its fraction is"
+    " divided by",
     sources=("Tversky (1977), doi:10.1037/0033-295X.84.4.327", "Salehi et al. (2017), arXiv:1706.05721"),
     peers=(
         "keras Tversky (up to 3.15.1 its alpha and beta change places)",
@@ -158,6 +164,8 @@ def tversky(p: Array, q: Array, t: Array, *, alpha: _Alpha = 0.5, beta: _Beta = 
 @loss(
     reads=OVERLAP,
     formula=f"({_TVERSKY})**gamma",
+    slope="gamma L^(gamma - 1) times the slope of tversky, L that loss: for gamma below 1 the steeper, the nearer the"
+    " masks",
     sources=("Abraham & Khan (2019), doi:10.1109/ISBI.2019.8759329 (1/gamma there, with gamma = 4/3)",),
     peers=(
         "segmentation_models TverskyLoss(gamma)",
@@ -198,6 +206,7 @@ def focal_tversky(
 @loss(
     reads=OVERLAP,
     formula=f"log(cosh({_DICE}))",
+    slope="tanh(L) times the slope of dice, L that loss: towards 0 as the masks come to agree",
     sources=("Jadon (2020), arXiv:2006.14822",),
     peers=("none of torch, keras, optax, MONAI and segmentation_models; SemSegLoss log_cosh_dice_loss (smooth = 1)",),
 )
