@@ -22,6 +22,8 @@ from losscli.stable import Array, positive_part, row_sums, surplus
     aliases=("cross-entropy", "softmax"),
     reads=LIKELIHOOD,
     formula="-log(p)",
+    slope="the softmax of the logits less the one-hot or soft label: of a hard one p - 1 for the true class, its"
+    " probability for any other",
     convex=True,
     lipschitz=2.0,
     sources=("Good (1952), Rational decisions, JRSS B 14(1)", "Bridle (1990), doi:10.1007/978-3-642-76153-9_28"),
@@ -41,6 +43,7 @@ def ce(s: Array) -> Rows:
     aliases=("negative-log-likelihood",),
     reads=LOG_LIKELIHOOD,
     formula="-log(p)",
+    slope="-1 by the true class's log-probability and 0 by all others, each a free variable; minus a soft label",
     sources=("Fisher (1922), doi:10.1098/rsta.1922.0009",),
     peers=("torch.nn.NLLLoss",),
 )
@@ -52,6 +55,7 @@ def nll(s: Array) -> Rows:
 @loss(
     reads=LIKELIHOOD_OF_PROBS,
     formula="-log(p)",
+    slope="-1/p by the true class's probability and 0 by all others, each a free variable; of soft labels -vj/pj",
     sources=("Good (1952), Rational decisions, JRSS B 14(1)",),
     peers=(
         "sklearn log_loss (clips at the machine epsilon: a true class of probability 0 costs 36, not infinity)",
@@ -69,6 +73,7 @@ def log_loss(s: Array) -> Rows:
 @loss(
     reads=LIKELIHOOD,
     formula="-alpha*(1 - p)**gamma*log(p)",
+    slope="the softmax of the logits less the one-hot label, times alpha (1 - p)^gamma (1 - gamma p log(p)/(1 - p))",
     sources=("Lin et al. (2017), Focal loss for dense object detection, arXiv:1708.02002, eq. 4 and 5",),
     peers=(
         "keras CategoricalFocalCrossentropy (alpha = 0.25 unless said; one per class is --class-weight here)",
@@ -89,6 +94,8 @@ def softmax_focal(
 @loss(
     reads=CHANCE,
     formula="-log(p) + epsilon*(1 - p)",
+    slope="the softmax of the logits less the one-hot label, times 1 + epsilon p: that of ce, the stronger, the surer"
+    " the label",
     sources=("Leng et al. (2022), PolyLoss, arXiv:2204.12511",),
     peers=("optax.losses.poly_loss_cross_entropy", "rax poly1_softmax_loss (epsilon = 1 unless said)"),
 )
@@ -119,6 +126,8 @@ def poly1(
     aliases=("generalized-cross-entropy",),
     reads=CHANCE,
     formula="(1 - p**q)/q",
+    slope="the softmax of the logits less the one-hot label, times p^q: that of ce, the weaker, the less the label is"
+    " believed",
     sources=("Zhang & Sabuncu (2018), Generalized cross entropy loss, arXiv:1805.07836",),
     peers=("keras CategoricalGeneralizedCrossEntropy (q = 0.5 unless said; its slope is NaN at p = 0)",),
 )
@@ -146,6 +155,7 @@ def gce(
     aliases=("sce", "symmetric-cross-entropy"),
     reads=CHANCE,
     formula="-alpha*log(p) + beta*ceiling*(1 - p)",
+    slope="the softmax of the logits less the one-hot label, times alpha + beta ceiling p",
     sources=("Wang et al. (2019), Symmetric cross entropy for robust learning with noisy labels, arXiv:1908.06112",),
     peers=("the authors' SCELoss (clips p at 1e-7; its log 0 is log(1e-4) = -9.21)",),
 )
@@ -172,6 +182,7 @@ def symmetric_ce(
 @loss(
     reads=DEVIATION,
     formula="sum((pj - vj)**2 for pj, vj in zip(p, v))",
+    slope="2 pj (dj - sum of pk dk) by the logit of class j, d = p - v being what the softmax exceeds the label by",
     sources=("Brier (1950), doi:10.1175/1520-0493(1950)078<0001:VOFEIT>2.0.CO;2",),
     peers=("sklearn brier_score_loss(scale_by_half=False)",),
 )
@@ -184,6 +195,7 @@ def brier(d: Array) -> Rows:
     aliases=("error-rate",),
     reads=SCORES,
     formula="0 if z[y] >= max(z) else 1",
+    slope="0 by all logits: the value is flat on both sides of its jump, where the true class ties with a rival",
     kinks=Kinks(
         "the true class ties with the strongest rival", piece=lambda z, y: _own(z, y) >= z.max(axis=1), jump=True
     ),
@@ -200,6 +212,8 @@ def zero_one(z: Array, y: Ints) -> Rows:
     aliases=("crammer-singer",),
     reads=SCORES,
     formula="max(0, 1 + max(zj for j, zj in enumerate(z) if j != y) - z[y])",
+    slope="1 by the strongest rival's logit and -1 by the true class's while the lead is below 1, else 0; of rivals"
+    " that tie the first",
     kinks=Kinks(
         "the strongest rival trails the true class by exactly 1, or several rivals tie",
         piece=lambda z, y: _front(z, y, 1.0),
@@ -224,6 +238,7 @@ def multiclass_hinge(z: Array, y: Ints) -> Rows:
 @loss(
     reads=SCORES,
     formula="max(z) - z[y]",
+    slope="1 by the highest logit and -1 by the true class's where that is lower, else 0; of rivals that tie the first",
     kinks=Kinks("the true class ties with its strongest rival, or rivals tie", piece=lambda z, y: _front(z, y, 0.0)),
     convex=True,
     lipschitz=2.0,
@@ -241,6 +256,8 @@ def multiclass_perceptron(z: Array, y: Ints) -> Rows:
 @loss(
     reads=SCORES,
     formula="sum(max(0, margin - z[y] + zj)**p for j, zj in enumerate(z) if j != y)/len(z)",
+    slope="by a rival's logit 1, for p = 2 twice its shortfall, where it has one, and by the true class's minus the"
+    " sum of these; over len(z), and 0 on a kink",
     kinks=Kinks(
         "p = 1 and a rival trails the true class by exactly the margin",
         piece=lambda z, y, *, p, margin: _shortfall(z, y, margin) > 0 if p == 1 else np.zeros(len(z)),
