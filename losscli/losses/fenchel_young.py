@@ -53,6 +53,8 @@ class _Peak:
     reads=SCORES_AND_MASSES,
     formula="sum(tau + sum((max(zj - tau, 0)**2 + vj**2)/2 - vj*zj for zj, vj in zip(z, v)) for tau in"
     " [max((sum(sorted(z, reverse=True)[:k]) - 1)/k for k in range(1, len(z) + 1))])",
+    slope="the sparsemax of the logits less the label: exactly 0 for false classes outside the support, and 0 once the"
+    " lead is 1",
     convex=True,
     lipschitz=2.0,
     sources=(
@@ -96,6 +98,7 @@ def _sparsemax(z: Array) -> _Peak:
     reads=SCORES_AND_MASSES,
     prose="sum over classes of p_j z_j - v_j z_j + (v_j^alpha - p_j^alpha)/(alpha (alpha - 1)), where"
     " p_j = max(0, (alpha - 1)(z_j - tau))^(1/(alpha - 1)) and tau is such that the p_j sum to 1",
+    slope="p less the label, p the alpha-entmax of the logits: exactly 0 for false classes that fall behind by enough",
     sources=(
         "Peters, Niculae & Martins (2019), Sparse sequence-to-sequence models, arXiv:1905.05702",
         "Blondel, Martins & Niculae (2020), Learning with Fenchel-Young losses, JMLR 21(35), arXiv:1901.02324",
