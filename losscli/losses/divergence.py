@@ -42,6 +42,7 @@ def _over_unit(slopes: Callable[[], Array | tuple[Array, ...]], unit: float) -> 
     aliases=("surprisal", "shannon-information"),
     reads=EVENTS,
     formula="-log(p)" + _IN_BASE,
+    slope="-1/p by the probability, over log(base) where one is given: the rarer, the steeper",
     sources=("Shannon (1948), doi:10.1002/j.1538-7305.1948.tb01338.x", _COVER),
     peers=("torch.distributions log_prob (its negative)", "scipy.stats logpmf (its negative)"),
 )
@@ -54,6 +55,7 @@ def self_information(s: Array, *, base: Base = None) -> Rows:
     aliases=("shannon",),
     reads=DISTRIBUTION,
     formula=f"-sum(pj*log(pj) for pj in p){_IN_BASE}",
+    slope="-log(pj) - 1 by each probability as a free variable, over log(base) where one is given",
     sources=("Shannon (1948), doi:10.1002/j.1538-7305.1948.tb01338.x",),
     peers=("scipy.stats.entropy(pk, base=)", "scipy.special.entr (its sum)", "torch.distributions.Categorical.entropy"),
 )
@@ -71,6 +73,7 @@ def entropy(p: Given, *, base: Base = None) -> Rows:
 @loss(
     reads=DISTRIBUTIONS,
     formula=f"-sum(pj*log(qj) for pj, qj in zip(p, q)){_IN_BASE}",
+    slope="-log(qj) by pj and -pj/qj by qj, each a free variable, over log(base) where one is given",
     sources=("Good (1952), Rational decisions, JRSS B 14(1)", _COVER),
     peers=("keras CategoricalCrossentropy (clips q to [1e-7, 1 - 1e-7])", "optax.softmax_cross_entropy (q's logits)"),
 )
@@ -89,6 +92,7 @@ def cross_entropy_probs(pair: Pair, *, base: Base = None) -> Rows:
     aliases=("kullback-leibler", "relative-entropy"),
     reads=DISTRIBUTIONS,
     formula=f"sum(pj*log(pj/qj) for pj, qj in zip(p, q)){_IN_BASE}",
+    slope="log(pj/qj) + 1 by pj and -pj/qj by qj, each a free variable, over log(base) where one is given",
     sources=("Kullback & Leibler (1951), doi:10.1214/aoms/1177729694",),
     peers=(
         "torch.nn.KLDivLoss (q as log-probabilities, by class unless batchmean)",
@@ -116,6 +120,7 @@ def _relative(pair: Pair) -> Rows:
     aliases=("i-divergence",),
     reads=MASSES,
     formula="sum(pj*log(pj/qj) - pj + qj for pj, qj in zip(p, q))",
+    slope="log(pj/qj) by pj and 1 - pj/qj by qj: 0 where the masses agree",
     sources=("Csiszár (1991), doi:10.1214/aos/1176348385",),
     peers=(
         "scipy.special.kl_div (its sum)",
@@ -179,6 +184,8 @@ def _lean(pair: Pair, part: Given, sign: float) -> Array:
     reads=DISTRIBUTIONS,
     formula="(sum(pj*log(2*pj/(pj + qj)) + qj*log(2*qj/(pj + qj)) for pj, qj in zip(p, q))/2"
     f"{_IN_BASE})**(1/2 if root else 1)",
+    slope="log(2 pj/(pj + qj))/2 by pj and log(2 qj/(pj + qj))/2 by qj, over log(base); under a root over twice that"
+    " root, 0 at p = q",
     kinks=Kinks("p = q, under a root", piece=lambda pair, *, root, base: _coincide(pair) & root),  # noqa: ARG005
     sources=("Lin (1991), doi:10.1109/18.61115, eq. 4.1", "Endres & Schindelin (2003), doi:10.1109/TIT.2003.813506"),
     peers=("scipy.spatial.distance.jensenshannon(base=) (always the root; divides both by their sums)",),
@@ -227,6 +234,7 @@ def js(
 @loss(
     reads=DISTRIBUTIONS,
     formula="sqrt(sum((sqrt(pj) - sqrt(qj))**2 for pj, qj in zip(p, q))/2)",
+    slope="(1 - √(qj/pj))/(4L) by pj and (1 - √(pj/qj))/(4L) by qj, L the distance itself; 0 at p = q",
     kinks=Kinks("p = q", piece=_coincide),
     sources=("Hellinger (1909), doi:10.1515/crll.1909.136.210",),
     peers=("gensim.matutils.hellinger", "OpenCV HISTCMP_BHATTACHARYYA", "scipy euclidean (of the roots, over √2)"),
@@ -248,6 +256,7 @@ def hellinger(pair: Pair) -> Rows:
 @loss(
     reads=DISTRIBUTIONS,
     formula=f"-log(sum(sqrt(pj*qj) for pj, qj in zip(p, q))){_IN_BASE}",
+    slope="-√(qj/pj)/(2S) by pj and -√(pj/qj)/(2S) by qj, S being the sum of √(pq); over log(base) where one is given",
     sources=("Bhattacharyya (1943), Bulletin of the Calcutta Mathematical Society 35:99-109",),
     peers=("OpenCV HISTCMP_BHATTACHARYYA (in spite of its name, hellinger)", "dit bhattacharyya_coefficient (in it)"),
 )
@@ -266,6 +275,7 @@ def bhattacharyya(pair: Pair, *, base: Base = None) -> Rows:
     aliases=("variational-distance",),
     reads=DISTRIBUTIONS,
     formula="sum(abs(pj - qj) for pj, qj in zip(p, q))/2",
+    slope="half the sign of pj - qj by pj, the opposite by qj; 0 where they agree",
     kinks=Kinks("p and q agree on a class", piece=lambda pair: np.sign(pair.gap)),
     sources=("Levin, Peres & Wilmer (2009), Markov chains and mixing times, section 4.1",),
     peers=("scipy.spatial.distance.cityblock (twice it)", "dit variational_distance"),
@@ -288,6 +298,7 @@ def total_variation(pair: Pair) -> Rows:
     aliases=("chi-squared", "pearson-divergence"),
     reads=DISTRIBUTIONS,
     formula="sum((pj - qj)**2/qj for pj, qj in zip(p, q))",
+    slope="2 (pj/qj - 1) by pj and 1 - (pj/qj)² by qj, each a free variable",
     sources=("Pearson (1900), doi:10.1080/14786440009463897",),
     peers=(
         "scipy.stats.chisquare(p, q) (its statistic)",
@@ -305,6 +316,8 @@ def chi2(pair: Pair) -> Rows:
     reads=DISTRIBUTIONS,
     formula="(log(sum(pj**alpha*qj**(1 - alpha) for pj, qj in zip(p, q)))/(alpha - 1)"
     f" if alpha != 1 else sum(pj*log(pj/qj) for pj, qj in zip(p, q))){_IN_BASE}",
+    slope="alpha/(alpha - 1) wj/pj by pj and -wj/qj by qj, wj the share of pj^alpha qj^(1 - alpha) in its sum; that of"
+    " kl at alpha = 1; over log(base)",
     sources=(
         "Rényi (1961), On measures of entropy and information, Proc. 4th Berkeley Symposium 1:547-561",
         "van Erven & Harremoës (2014), doi:10.1109/TIT.2014.2320500",
