@@ -20,6 +20,7 @@ def _same(x: Array, y: Array, *_: Array) -> Bools:
     aliases=("l2-distance",),
     reads=VECTORS,
     formula="sqrt(sum((xi - yi)**2 for xi, yi in zip(x, y)))",
+    slope="the unit vector from y to x by x, its opposite by y; 0 where x = y",
     kinks=Kinks("x = y", piece=_same),
     sources=("Euclid, Elements, I.47",),
     peers=("scipy.spatial.distance.euclidean", "torch.nn.PairwiseDistance(eps=0)"),
@@ -44,6 +45,7 @@ def euclidean(x: Array, y: Array) -> Rows:
     aliases=("squared-euclidean",),
     reads=VECTORS,
     formula="sum((xi - yi)**2 for xi, yi in zip(x, y))",
+    slope="twice the way from y to x, 2(x - y), by x; the opposite by y",
     convex=True,
     sources=("Euclid, Elements, I.47",),
     peers=("scipy.spatial.distance.sqeuclidean", "sklearn euclidean_distances(squared=True) (x² - 2xy + y²: cancels)"),
@@ -60,6 +62,7 @@ def sqeuclidean(x: Array, y: Array) -> Rows:
     aliases=("cityblock", "l1-distance"),
     reads=VECTORS,
     formula="sum(abs(xi - yi) for xi, yi in zip(x, y))",
+    slope="the sign of each xi - yi by x, the opposite by y; 0 for a coordinate that they share",
     kinks=Kinks("x and y share a coordinate", piece=lambda x, y: np.sign(x - y)),
     sources=("Minkowski (1910), Geometrie der Zahlen",),
     peers=("scipy.spatial.distance.cityblock", "torch.nn.PairwiseDistance(p=1, eps=0)", "sklearn manhattan_distances"),
@@ -85,6 +88,8 @@ def _farthest(x: Array, y: Array) -> Array:
     aliases=("max-distance", "linf-distance"),
     reads=VECTORS,
     formula="max(abs(xi - yi) for xi, yi in zip(x, y))",
+    slope="the sign of xi - yi for the largest difference, 0 for all others, by x; the opposite by y; those that tie"
+    " share it, 0 where x = y",
     kinks=Kinks("x = y, or the largest difference is tied", piece=_farthest),
     sources=("Minkowski (1910), Geometrie der Zahlen",),
     peers=("scipy.spatial.distance.chebyshev", "torch.nn.PairwiseDistance(p=inf, eps=0)"),
@@ -107,6 +112,8 @@ def chebyshev(x: Array, y: Array) -> Rows:
 @loss(
     reads=VECTORS,
     formula="sum(abs(xi - yi)**p for xi, yi in zip(x, y))**(1/p)",
+    slope="(|xi - yi|/L)^(p - 1) with the sign of xi - yi by x, L the distance itself; the opposite by y; 0 where x ="
+    " y",
     kinks=Kinks(
         "x = y; p < 2 and they share a coordinate",
         piece=lambda x, y, *, p: np.sign(x - y) if p < 2.0 else _same(x, y),
@@ -148,6 +155,7 @@ def minkowski(
     aliases=("matching",),
     reads=VECTORS,
     formula="sum(1 if xi != yi else 0 for xi, yi in zip(x, y))/len(x)",
+    slope="0 by both vectors: the value only jumps, where a coordinate comes to be shared",
     kinks=Kinks("x and y share a coordinate", piece=lambda x, y: x == y, jump=True),
     sources=("Hamming (1950), doi:10.1002/j.1538-7305.1950.tb00463.x",),
     peers=("scipy.spatial.distance.hamming", "sklearn hamming_loss (of label sets)"),
@@ -161,6 +169,8 @@ def hamming(x: Array, y: Array) -> Rows:
 @loss(
     reads=VECTORS,
     formula="sum(abs(xi - yi)/(abs(xi) + abs(yi)) if abs(xi) + abs(yi) > 0 else 0 for xi, yi in zip(x, y))",
+    slope="2|yi|/(|xi| + |yi|)² with the sign of xi - yi by xi, 2|xi|/(|xi| + |yi|)² with the other by yi; 0 unless"
+    " both have one sign",
     kinks=Kinks(
         "x and y share a coordinate, or one of theirs is 0; where both are 0 the value jumps",
         piece=lambda x, y: np.concatenate([np.sign(x - y), np.sign(x), np.sign(y)], axis=1),
@@ -195,6 +205,8 @@ def canberra(x: Array, y: Array) -> Rows:
     reads=VECTORS,
     formula="sum(abs(xi - yi) for xi, yi in zip(x, y))/sum(abs(xi + yi) for xi, yi in zip(x, y))"
     " if sum(abs(xi - yi) for xi, yi in zip(x, y)) > 0 else 0",
+    slope="(sign(xi - yi) - L sign(xi + yi))/S by xi and (sign(yi - xi) - L sign(xi + yi))/S by yi: L is the loss"
+    " itself, S the sum of |x + y|, sign(0) = 0",
     kinks=Kinks(
         "a coordinate of x is y's or minus y's; where both vectors are 0 the value jumps",
         piece=lambda x, y: np.concatenate([np.sign(x - y), np.sign(x + y)], axis=1),
