@@ -21,6 +21,8 @@ _STEEP = 0.5
     reads=VECTORS,
     formula="1 - sum(xi*yi for xi, yi in zip(x, y))/sqrt(sum(xi**2 for xi in x)*sum(yi**2 for yi in y))"
     " if sum(abs(xi) for xi in x) > 0 and sum(abs(yi) for yi in y) > 0 else 1",
+    slope="minus what the unit vector of y has across x, over the length of x, by x; by y the other way round; 0 for a"
+    " zero vector",
     kinks=Kinks("x = 0 or y = 0", piece=lambda x, y: (x == 0).all(axis=1) | (y == 0).all(axis=1), jump=True),
     sources=("Salton, Wong & Yang (1975), doi:10.1145/361219.361220",),
     peers=("scipy.spatial.distance.cosine", "optax.cosine_distance", "torch.nn.CosineSimilarity (1 - it)"),
@@ -39,6 +41,8 @@ def cosine(x: Array, y: Array) -> Rows:
     formula="1 - sum((xi - sum(x)/len(x))*(yi - sum(y)/len(y)) for xi, yi in zip(x, y))"
     "/sqrt(sum((xi - sum(x)/len(x))**2 for xi in x)*sum((yi - sum(y)/len(y))**2 for yi in y))"
     " if max(x) > min(x) and max(y) > min(y) else 1",
+    slope="as for cosine, x and y less their means: minus what the one's unit vector has across the other, over the"
+    " other's length, by the other; 0 for a constant vector",
     kinks=Kinks(
         "x or y has the same number in all its coordinates",
         piece=lambda x, y: (x == x[:, :1]).all(axis=1) | (y == y[:, :1]).all(axis=1),
