@@ -52,6 +52,9 @@ def _pieces(a: Array, positive: Array, negative: Array, *, margin: float, p: flo
     " - (min(sum(abs(ai - ci)**p for ai, ci in zip(anchor, negative)),"
     " sum(abs(bi - ci)**p for bi, ci in zip(positive, negative)))"
     " if swap else sum(abs(ai - ci)**p for ai, ci in zip(anchor, negative)))**(1/p))",
+    slope="u - v by the anchor, -u by the positive and v by the negative where the loss is above 0: u and v are the"
+    " slopes of the anchor's distances to both, unit vectors for p = 2; where swap measures from the positive, v is"
+    " that one's slope and -v goes to it",
     kinks=Kinks("the margin is just met; two vectors coincide; p < 2 and they share a coordinate", piece=_pieces),
     sources=(
         "Schroff et al. (2015), FaceNet, arXiv:1503.03832",
@@ -98,6 +101,8 @@ def _met(d: Array) -> Bools:
     reads=LABELLED_PAIRS,
     formula="sum((xi - yi)**2 for xi, yi in zip(x, y))/2 if label == 1"
     " else max(0, margin - sqrt(sum((xi - yi)**2 for xi, yi in zip(x, y))))**2/2",
+    slope="x - y by x for label 1; for label 0 the unit vector from y to x times -max(0, margin - |x - y|), 0 where x"
+    " = y; the opposite by y",
     kinks=Kinks("a pair that does not belong together coincides", piece=lambda d, label, **_: _met(d) & (label == 0)),
     sources=("Hadsell, Chopra & LeCun (2006), doi:10.1109/CVPR.2006.100, eq. 4 (its Y is 1 - label)",),
     peers=(
@@ -141,6 +146,8 @@ def _turns(turn: Turn, label: Array, *, margin: float) -> Any:
     aliases=("cosine-embedding-margin",),
     reads=SIGNED_PAIRS,
     formula="1 - c if label == 1 else max(0, c - margin)",
+    slope="for label 1 minus what the unit vector of y has across x, over the length of x, by x; for -1 the opposite"
+    " where c > margin, else 0; by y the other way round",
     kinks=Kinks("x = 0 or y = 0; the cosine of a pair that does not belong together is the margin", _turns, jump=True),
     sources=("Collobert, Kavukcuoglu & Farabet (2011), Torch7, BigLearn, NIPS workshop (nn.CosineEmbeddingCriterion)",),
     peers=("torch.nn.CosineEmbeddingLoss(margin) (with 1e-12 added to the squared lengths)",),
@@ -167,6 +174,7 @@ def cosine_embedding(
     aliases=("hinge-embedding-margin",),
     reads=DISTANCES,
     formula="distance if label == 1 else max(0, margin - distance)",
+    slope="1 for label 1; for label -1 it is -1 where distance < margin and 0 from there on",
     kinks=Kinks(
         "label = -1 and distance = margin",
         piece=lambda distance, label, *, margin: (label < 0.0) & (distance < margin),
@@ -193,6 +201,7 @@ def hinge_embedding(
     aliases=("margin-ranking-loss", "pairwise-hinge"),
     reads=COMPARISONS,
     formula="max(0, margin - label*(x1 - x2))",
+    slope="-label by x1 and label by x2 where label (x1 - x2) < margin; 0 from there on",
     kinks=Kinks("label (x1 - x2) = margin", piece=lambda lead, *, margin: lead < margin),
     sources=("Herbrich, Graepel & Obermayer (2000), Large margin rank boundaries for ordinal regression",),
     peers=("torch.nn.MarginRankingLoss(margin) (slope -label at the margin)",),
