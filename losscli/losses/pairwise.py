@@ -48,6 +48,8 @@ def bell(x: Array) -> Array:
     reads=RANKING,
     formula="sum(log(1 + exp(-sigma*(si - sj))) for si, yi in zip(scores, relevance)"
     " for sj, yj in zip(scores, relevance) if yi > yj)",
+    slope="each pair with yi > yj adds -sigma/(1 + exp(sigma (si - sj))) to the slope by si and the opposite to that"
+    " by sj",
     convex=True,
     sources=(
         "Burges et al. (2005), doi:10.1145/1102351.1102363, equation 3",
@@ -130,6 +132,8 @@ class _Swaps:
     " for si, gi, ri in docs for sj, gj, rj in docs if gi > gj]]"
     " for total in [sum(2*sigma*w/(1 + exp(sigma*d)) for w, d in pairs)]"
     " for factor in [log(1 + total)/(total*log(2)) if norm and total > 0 else 1] for w, d in pairs)",
+    slope="each pair with gi > gj adds -sigma factor w/(1 + exp(sigma (si - sj))) to the slope by si and the opposite"
+    " to that by sj, factor and w held constant",
     frozen=Frozen("the change of NDCG where two documents swap, and the factors of norm", hold=lambda s, *_, **__: s),
     sources=(
         "Burges, Ragno & Le (2006), Learning to rank with nonsmooth cost functions, NIPS 19",
