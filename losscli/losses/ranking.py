@@ -105,6 +105,7 @@ def _cross_entropy(s: Array, weight: Array, groups: Groups, exact: Any) -> Batch
     reads=RANKING,
     formula="-sum(exp(yi)/sum(exp(w) for w in relevance)*log(exp(si)/sum(exp(w) for w in scores))"
     " for yi, si in zip(relevance, scores))",
+    slope="the softmax of the query's scores less the softmax of its relevance",
     convex=True,
     sources=("Cao et al. (2007), Learning to rank, doi:10.1145/1273496.1273513, top-one probability",),
     peers=(
@@ -137,6 +138,7 @@ def draws(seed: int, count: int) -> Array:
     " for draws in [[floor((214013**(i + 1)*objective_seed + 2531011*sum(214013**k for k in range(i + 1)))/65536)/32768"
     " for i in range(len(scores))]]"
     " for w in [[2**y - (u - floor(u)) for y, u in zip(relevance, draws)]] for wi, si in zip(w, scores))",
+    slope="the softmax of the query's scores less each document's share wi of the sum of w",
     sources=("Bruch (2021), doi:10.1145/3442381.3449794, arXiv:1911.09798",),
     peers=(
         "LightGBM rank_xendcg (seeds its i-th query with objective_seed + i and draws anew in every iteration;"
@@ -170,6 +172,8 @@ def xendcg(
     reads=RANKING,
     formula="sum(log(sum(exp(sj - si) for j, (sj, yj) in enumerate(zip(scores, relevance))"
     " if yj < yi or (yj == yi and j >= i))) for i, (si, yi) in enumerate(zip(scores, relevance)))",
+    slope="for each document its softmax shares among those not yet drawn, added up over all draws until its own, less"
+    " 1",
     sources=("Xia et al. (2008), Listwise approach to learning to rank, doi:10.1145/1390156.1390306",),
     peers=(
         "rax.listmle_loss (documents of equal relevance in random order)",
@@ -229,6 +233,8 @@ class _Places:
     " for gains in [[2**y - 1 if gain == 'exponential' else y for y in relevance]]"
     " for ideal in [sum(g/log(2 + r) for r, g in enumerate(sorted(gains, reverse=True)))]"
     " for i, (si, gi) in enumerate(zip(scores, gains)) if gi > 0)",
+    slope="a rank ri has the slope gi/((1 + ri) log(1 + ri)² ideal); of each other document j it falls with si and"
+    " rises with sj by σ(1 - σ)/temperature, σ = 1/(1 + exp((si - sj)/temperature))",
     sources=(
         "Qin, Liu & Li (2010), A general approximation framework, doi:10.1007/s10791-009-9124-x",
         "Bruch et al. (2019), Revisiting approximate metric optimization, doi:10.1145/3331184.3331347",
