@@ -156,6 +156,8 @@ class RiskSets:
     reads=SURVIVAL,
     formula="sum(log(sum(exp(hj - hi) for hj, tj in zip(log_risk, time) if tj >= ti))"
     " for hi, ti, ei in zip(log_risk, time, event) if ei == 1)",
+    slope="for each subject its shares exp(hi)/sum(exp(hj)) of those at risk, added up over all events until its own"
+    " time, less 1 if it has one itself",
     sources=(
         "Cox (1972), doi:10.1111/j.2517-6161.1972.tb00899.x",
         "Breslow (1974), doi:10.2307/2529620 (events at the same time)",
