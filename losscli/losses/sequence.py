@@ -251,6 +251,8 @@ def _unfit(frames: Frames, labels: Ints, *, blank: int) -> Fault | None:
     reads=SEQUENCE,
     prose="-log of the sum, over the sequences of T classes that become the labels once repeats are merged and then"
     " blanks deleted, of the product over frames t of p_t(class)",
+    slope="in each frame the softmax of the logits less the probability of each class there given the labels, over all"
+    " alignments; 0 from a row's length on",
     check=_unfit,
     costly=True,
     sources=("Graves et al. (2006), Connectionist temporal classification, doi:10.1145/1143844.1143891",),
