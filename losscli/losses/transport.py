@@ -68,6 +68,8 @@ def _kernel_meetings(x: Array, y: Array, *, kernel: str, **_: Any) -> Array:
     formula=" + ".join(f"({_WITHIN} + (0 if unbiased else len({{0}})))/{_PAIRS}".format(name, _KERNEL) for name in "xy")
     + " - "
     + _BETWEEN.format(_KERNEL),
+    slope="by a point of x 2/len(x) times the mean of the kernel's slopes by it to x's points less that to y's, by one"
+    " of y likewise: its own sample repels it, the other attracts it",
     kinks=Kinks("two points coincide, under the Laplacian kernel", piece=_kernel_meetings),
     costly=True,
     sources=("Gretton et al. (2012), A kernel two-sample test, JMLR 13, eqs. 3 (unbiased) and 5",),
@@ -110,6 +112,8 @@ def mmd(
     aliases=("energy-distance",),
     reads=SAMPLES,
     formula=_BETWEEN.format("sqrt(s)") + "".join(f" - {_WITHIN}/{_PAIRS}".format(name, "sqrt(s)") for name in "xy"),
+    slope="by a point of x 2/len(x) times the mean unit vector to it from y's points less that from x's, by one of y"
+    " likewise; 0 for points that coincide",
     kinks=Kinks("two points coincide", piece=lambda x, y, **_: meetings(x, y)),
     costly=True,
     sources=("Székely & Rizzo (2013), Energy statistics, doi:10.1016/j.jspi.2013.03.018, eq. 2.4 and section 4",),
@@ -157,6 +161,8 @@ def _nothing(_: Array, __: Array, x_mass: Array | None, y_mass: Array | None, **
     formula="sum(max(0, min(x_sums[i + 1]*y_sums[len(y)], y_sums[j + 1]*x_sums[len(x)])"
     " - max(x_sums[i]*y_sums[len(y)], y_sums[j]*x_sums[len(x)]))*abs(a - b)**p"
     " for i, (a, m) in enumerate(xx) for j, (b, n) in enumerate(yy))/(x_sums[len(x)]*y_sums[len(y)])",
+    slope="by a number a of x p |a - b|^(p - 1) with the sign of a - b, times the share of mass that goes to b, added"
+    " up over its b's; likewise by one of y; 0 where a = b",
     check=_nothing,
     kinks=Kinks("two numbers of a sample are equal, or, for p = 1, two that go together", piece=_line_pieces),
     sources=("Villani (2003), Topics in Optimal Transportation, theorem 2.18 and remark 2.19",),
