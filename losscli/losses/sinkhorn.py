@@ -49,6 +49,8 @@ def _far(x: Array, y: Array, *, epsilon: float, p: int, **_: Any) -> Fault | Non
     reads=SAMPLES,
     prose="the least sum_ij P_ij |x_i - y_j|^p + epsilon sum_ij P_ij log(P_ij N M) over P >= 0 with rows of 1/N and"
     " columns of 1/M; debiased: less half of the same of x with itself and of y with itself",
+    slope="by x_i the sum over j of P_ij times the slope of |x_i - y_j|^p, P the best plan; by y_j likewise; debiased:"
+    " less that of the sample's plan with itself",
     check=_far,
     kinks=Kinks("two points coincide, for p = 1", piece=_meetings),
     costly=True,
