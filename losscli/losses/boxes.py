@@ -181,6 +181,8 @@ _DISTANCE = f"(({_OFF})/(4*(width**2 + height**2)) if width + height > 0 else 0)
     aliases=("box-iou",),
     reads=BOXES,
     formula="1 - iou",
+    slope="by an edge (iou A - (1 + iou) I)/union, A and I what its box's area and inter grow by with it, their means"
+    " of both sides where edges coincide; 0 for boxes apart",
     kinks=_KINKS,
     sources=("Yu et al. (2016), UnitBox, arXiv:1608.01471 (there its logarithm)", "Jaccard (1912)"),
     peers=("torchvision.ops.box_iou (one minus it)", "KerasCV IoULoss(mode='linear')"),
@@ -197,6 +199,8 @@ def iou(pair: Pair) -> Rows:
     aliases=("generalized-iou",),
     reads=BOXES,
     formula="1 - iou + ((width*height - union)/(width*height) if width*height > 0 else 0)",
+    slope="that of iou, plus (union/H G - U)/H by an edge: H is the hull's area width height, G and U what it and the"
+    " union grow by with it",
     kinks=_KINKS,
     sources=("Rezatofighi et al. (2019), arXiv:1902.09630",),
     peers=("torchvision.ops.generalized_box_iou_loss (adds 1e-7 below both fractions)", "KerasCV GIoULoss"),
@@ -213,6 +217,8 @@ def giou(pair: Pair) -> Rows:
     aliases=("distance-iou",),
     reads=BOXES,
     formula=f"1 - iou + {_DISTANCE}",
+    slope="that of iou, plus (C - R D)/d by an edge: R is the centres' squared distance over the hull's squared"
+    " diagonal d, C and D what these two grow by with it",
     kinks=_KINKS,
     sources=("Zheng et al. (2020), arXiv:1911.08287",),
     peers=("torchvision.ops.distance_box_iou_loss (adds 1e-7 below both fractions)",),
@@ -235,6 +241,7 @@ def _weight(pair: Pair) -> Array:
     aliases=("complete-iou",),
     reads=BOXES,
     formula=f"1 - iou + {_DISTANCE} + sum(frozen(v/(1 - iou + v) if v > 0 else 0)*v for v in [4*angle**2/pi**2])",
+    slope="that of diou, plus the frozen weight times 8 angle/pi² times the slope of the angle, by an edge",
     kinks=_KINKS,
     frozen=Frozen("the weight of the shapes' difference", hold=_weight),
     sources=("Zheng et al. (2020), arXiv:1911.08287, equations 8 to 12",),
