@@ -35,6 +35,8 @@ def _hinge_slopes(m: Array, own: Bools) -> Array:
 @loss(
     reads=FOREGROUND,
     formula="sum(max(m, 0)*(b - a) for (m, t), a, b in zip(e, j[:-1], j[1:]))",
+    slope="-label times what the Jaccard loss grows by with that pixel, b - a, in the order of falling errors, where 1"
+    " - label score > 0; else 0",
     kinks=Kinks("two pixels have one and the same error, or a margin is exactly 1", piece=_hinge_slopes),
     sources=("Berman, Triki & Blaschko (2018), The Lovász-Softmax loss, arXiv:1705.08790, eq. 13",),
     peers=(
@@ -76,6 +78,8 @@ def _softmax_slopes(errors: Errors, *, classes: str) -> Array:
 @loss(
     reads=SEGMENTATION,
     formula="sum(m*(b - a) for d, js in zip(e, j) for (m, t), a, b in zip(d, js[:-1], js[1:]))/len(e)",
+    slope="by a pixel's probabilities what the class's Jaccard loss grows by with it, b - a, in the order of falling"
+    " errors, over len(e); minus that for its own class",
     kinks=Kinks("two pixels have one and the same error for a class", piece=_softmax_slopes),
     sources=("Berman, Triki & Blaschko (2018), The Lovász-Softmax loss, arXiv:1705.08790, eq. 11",),
     peers=(
