@@ -5,6 +5,8 @@ from __future__ import annotations
 from losscli.families.plain import WEIGHTED, plain
 from losscli.inputs import REAL, Input, Link, Signature
 
+# How slopes by cosines go on from there, in words.
+BY_COSINE = "; a cosine's by a vector is what the other's unit vector has across it, over its length, 0 for length 0"
 VECTORS = Signature(
     "vectors",
     (

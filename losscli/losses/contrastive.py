@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from losscli.families.embedding import BATCH, PRODUCTS, RETRIEVAL, Cosines
+from losscli.families.vectors import BY_COSINE
 from losscli.inputs import Array, Bools, Ints
 from losscli.loss import Batch, Frozen, Kinks, Param, loss
 from losscli.stable import row_sums
@@ -137,6 +138,8 @@ _AT_ZERO = Kinks("an embedding is zero", piece=_zero_rows, jump=True)
     reads=BATCH,
     formula="sum(log(1 + sum(exp((s[i][k] - s[i][j])/temperature) for k in other[i]))"
     " for i in range(len(s)) for j in same[i])/max(1, sum(len(js) for js in same))",
+    slope="w - 1 by a positive pair's cosine and w by those of the anchor with its negatives, w the softmax of these"
+    " at that temperature; over temperature and the number of pairs" + BY_COSINE,
     kinks=_AT_ZERO,
     sources=("Sohn (2016), NIPS 29 (its form)", "Chen et al. (2020), SimCLR, arXiv:2002.05709, eq. 1"),
     peers=(
@@ -170,6 +173,8 @@ def nt_xent(cosines: Cosines, labels: Array, *, temperature: _Temperature = 0.07
     reads=BATCH,
     formula="sum(log(sum(exp((x - s[i][j])/temperature) for k, x in enumerate(s[i]) if k != i))/len(same[i])"
     " for i in range(len(s)) for j in same[i])/max(1, sum(min(1, len(js)) for js in same))",
+    slope="the softmax of an anchor's cosines at that temperature, less 1/len(same[i]) for a positive, by the cosines;"
+    " over temperature and the number of anchors with one" + BY_COSINE,
     kinks=_AT_ZERO,
     sources=("Khosla et al. (2020), arXiv:2004.11362, eq. 2 (L_out)",),
     peers=("PML SupConLoss(temperature)", "HobbitLong SupContrast SupConLoss (times temperature/base_temperature)"),
@@ -187,6 +192,8 @@ def supcon(cosines: Cosines, labels: Array, *, temperature: _Temperature = 0.1) 
     aliases=("infonce", "multiple-negatives"),
     reads=RETRIEVAL,
     formula="sum(log(sum(exp((x - row[i])/temperature) for x in row)) for i, row in enumerate(s))/len(s)",
+    slope="the softmax of a query's cosines at that temperature, less 1 for its own key, by the cosines; over"
+    " temperature and len(s)" + BY_COSINE,
     kinks=_AT_ZERO,
     sources=("van den Oord et al. (2018), arXiv:1807.03748, eq. 4",),
     peers=(
@@ -210,6 +217,8 @@ def info_nce(cosines: Cosines, *, temperature: _Temperature = 0.1) -> Batch:
     aliases=("npairs", "n-pair"),
     reads=PRODUCTS,
     formula="sum(log(1 + sum(exp(x - row[i]) for j, x in enumerate(row) if j != i)) for i, row in enumerate(s))/len(s)",
+    slope="the softmax of row i less 1 at j = i, over len(s), by the product s[i][j]; that times positive j by anchor"
+    " i, times anchor i by positive j",
     sources=("Sohn (2016), Improved deep metric learning with multi-class N-pair loss objective, NIPS 29, eq. 6",),
     peers=("PML NPairsLoss", "TensorFlow Addons npairs_loss (without its l2 regularisation)"),
 )
@@ -243,6 +252,8 @@ def _alpha(cosines: Cosines, labels: Array, *, margin: float, **_: Any) -> Array
     formula="sum(log(1 + sum(exp(gamma*frozen(max(0, s[i][k] + margin))*(s[i][k] - margin)) for k in other[i])"
     "*sum(exp(-gamma*frozen(max(0, 1 + margin - s[i][j]))*(s[i][j] - 1 + margin)) for j in same[i]))"
     " for i in range(len(s)))/max(1, sum(min(1, len(same[i])*len(other[i])) for i in range(len(s))))",
+    slope="gamma times a pair's frozen weight, its share of its sum of exponentials and 1 - exp(-L), L the anchor's"
+    " own loss, by the cosine, minus that for a positive; over the number of anchors that count" + BY_COSINE,
     kinks=_AT_ZERO,
     frozen=Frozen("the pairs' weights max(0, s + margin) and max(0, 1 + margin - s)", _alpha),
     sources=("Sun et al. (2020), arXiv:2002.10857, eqs. 5 to 8 (weights frozen there too)",),
