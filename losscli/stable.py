@@ -4,7 +4,8 @@ All take and return float64 arrays and broadcast. None validates. They may pass 
 purpose, so callers silence floating-point warnings once, around the whole block of work.
 
 Where a case is rare, it is looked for first: choosing between two arrays entry by entry (np.where) costs as much as
-six exponentials, as the processor cannot foresee the choice.
+six exponentials, as the processor cannot foresee the choice. What looks for it finds it beside a NaN, too, so that the
+digits of an entry never depend on its neighbours.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ def softplus(z: Array) -> Array:
     made = np.asarray(np.exp(z))
     np.log1p(made, out=made)
     # Where e^z is no float, the 1 beside it has long been none of the sum's digits.
-    return np.where(np.isposinf(made), z, made) if made.size and made.max() == np.inf else made
+    return np.where(np.isposinf(made), z, made) if made.size and not made.max() < np.inf else made
 
 
 def sigmoid(z: Array) -> Array:
@@ -62,7 +63,7 @@ def sigmoid(z: Array) -> Array:
     np.exp(p, out=p)
     p += 1.0
     np.divide(1.0, p, out=p)
-    return np.where(z < -_TAME, np.exp(z), p) if z.size and z.min() < -_TAME else p
+    return np.where(z < -_TAME, np.exp(z), p) if z.size and not z.min() >= -_TAME else p
 
 
 def odds(z: Array) -> tuple[Array, Array]:
@@ -72,7 +73,7 @@ def odds(z: Array) -> tuple[Array, Array]:
     p = 1.0 + e
     np.divide(1.0, p, out=p)
     q = np.multiply(e, p, out=e)
-    if z.size and z.min() < -_TAME:
+    if z.size and not z.min() >= -_TAME:
         low = z < -_TAME
         p, q = np.where(low, np.exp(z), p), np.where(low, 1.0, q)
     return p, q
@@ -131,7 +132,6 @@ def log_ratio(p: Array, q: Array) -> Array:
     excess = p - q
     smaller = np.minimum(p, q)
     size = np.log1p(np.abs(excess) / smaller)
-    # A zero, or what is no number, in another row hides no subnormal one from its digits.
     if smaller.size and not smaller.min() >= _SQUARES[0]:
         size = np.where(np.isinf(size) & (smaller > 0.0), np.abs(np.log(p) - np.log(q)), size)
     return np.copysign(size, excess)
@@ -149,10 +149,10 @@ def row_sums(x: Array) -> Array:
 
     Numpy itself adds up several rows of few classes one class after the other, and a row on its own in pairs.
     """
-    if x.shape[1] > _LANES:
-        return np.asarray(x.sum(axis=1))
     if x.shape[1] >= FEW:
-        return np.asarray(np.einsum("ij->i", x))
+        # Of rows that are not stored one after the other both would add up whole columns.
+        x = np.ascontiguousarray(x)
+        return np.asarray(x.sum(axis=1) if x.shape[1] > _LANES else np.einsum("ij->i", x))
     made = np.zeros(len(x))
     for column in x.T:
         made += column
