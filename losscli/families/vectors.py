@@ -6,7 +6,7 @@ from losscli.families.plain import WEIGHTED, plain
 from losscli.inputs import REAL, Input, Link, Signature
 
 # How slopes by cosines go on from there, in words.
-BY_COSINE = "; a cosine's by a vector is what the other's unit vector has across it, over its length, 0 for length 0"
+BY_COSINE = "; a cosine's slope by a vector: what the other's direction has across it, over its length, 0 at length 0"
 VECTORS = Signature(
     "vectors",
     (

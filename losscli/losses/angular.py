@@ -119,8 +119,8 @@ _AT_ZERO = "features or a class's weights are zero"
     formula="log(1 + sum(exp(z - scores[y] - length*lengths[y]"
     "*((-1)**floor(m*angle/pi)*cos(m*angle) - 2*floor(m*angle/pi) - cosines[y])/(1 + annealing))"
     " for j, z in enumerate(scores) if j != y))",
-    slope="the softmax of the scores, the own one bent, less the one-hot label, by the scores; by the own angle that"
-    " times -length lengths[y] (m |sin(m angle)| + annealing sin(angle))/(1 + annealing)",
+    slope="w - the one-hot label by the scores, w their softmax with the own one bent; that one falls by length"
+    " lengths[y] (m |sin(m angle)| + annealing sin(angle))/(1 + annealing) with its angle",
     kinks=Kinks(
         f"m > 1 and {_AT_ZERO}",
         piece=lambda heads, *, m, **_: (m > 1) & _nowhere(heads),
@@ -162,8 +162,8 @@ def l_softmax(
     reads=ANGULAR_PROJECTIONS,
     formula="log(1 + sum(exp(length*(c - (-1)**floor(m*angle/pi)*cos(m*angle) + 2*floor(m*angle/pi)))"
     " for j, c in enumerate(cosines) if j != y))",
-    slope="the softmax of length c, the own class's c bent, less the one-hot label, by these scores: times c by the"
-    " length, and times the length by c, for the own class also m |sin(m angle)|/sin(angle)" + BY_COSINE,
+    slope="w - the one-hot label by the scores length c, w their softmax with the own c bent: that times c by the"
+    " length, and times the length by c, by the own cosine also times m |sin(m angle)|/sin(angle)" + BY_COSINE,
     kinks=Kinks(f"{_AT_ZERO}; where weights are, the value jumps", piece=_no_direction, jump=True),
     sources=("Liu et al. (2017), SphereFace, arXiv:1704.08063, eq. 7",),
     peers=("PML SphereFaceLoss(margin, scale=1)",),
@@ -189,8 +189,7 @@ def sphereface(heads: Heads, *, m: _Multiple = 4) -> Rows:
     aliases=("am-softmax", "additive-margin-softmax"),
     reads=ANGULAR,
     formula="log(1 + sum(exp(s*(c - cosines[y] + m)) for j, c in enumerate(cosines) if j != y))",
-    slope="s times the softmax of s c, the own class's c lowered by m, less s for the own class, by the cosines"
-    + BY_COSINE,
+    slope="s (w - the one-hot label) by the cosines c, w the softmax of s c with the own one lowered by m" + BY_COSINE,
     kinks=Kinks(f"{_AT_ZERO}: the value jumps", piece=_no_direction, jump=True),
     sources=(
         "Wang et al. (2018), CosFace, arXiv:1801.09414, eq. 4",
@@ -229,8 +228,8 @@ def _arc_pieces(heads: Heads, *, m: float, **_: Any) -> Bools:
     reads=ANGULAR_ARCS,
     formula="log(1 + sum(exp(s*(c - (cos(angle + m) if angle <= pi - m else cosines[y] - m*sin(m))))"
     " for j, c in enumerate(cosines) if j != y))",
-    slope="s times the softmax of s c, the own class's angle raised by m, less s for the own class, whose part is then"
-    " times sin(angle + m)/sin(angle) up to π - m, by the cosines; at angle = 0 the own part is 0" + BY_COSINE,
+    slope="s (w - the one-hot label) by the cosines c, w the softmax of s c with the own angle raised by m; by the own"
+    " one also times sin(angle + m)/sin(angle) up to π - m, 0 at angle = 0" + BY_COSINE,
     kinks=Kinks(f"θ = 0; at θ = π - m, and where {_AT_ZERO}, the value jumps", piece=_arc_pieces, jump=True),
     sources=("Deng et al. (2019), ArcFace, arXiv:1801.07698, eq. 3 (θ ≤ π - m)",),
     peers=(
@@ -274,7 +273,7 @@ def arcface(
     aliases=("norm-softmax", "cosine-softmax"),
     reads=ANGULAR,
     formula="log(1 + sum(exp((c - cosines[y])/temperature) for j, c in enumerate(cosines) if j != y))",
-    slope="the softmax of c/temperature less the one-hot label, over temperature, by the cosines" + BY_COSINE,
+    slope="(w - the one-hot label)/temperature by the cosines c, w the softmax of c/temperature" + BY_COSINE,
     kinks=Kinks(f"{_AT_ZERO}: the value jumps", piece=_no_direction, jump=True),
     sources=(
         "Wang et al. (2017), NormFace, arXiv:1704.06369",

@@ -181,7 +181,7 @@ _DISTANCE = f"(({_OFF})/(4*(width**2 + height**2)) if width + height > 0 else 0)
     aliases=("box-iou",),
     reads=BOXES,
     formula="1 - iou",
-    slope="by an edge (iou A - (1 + iou) I)/union, A and I what its box's area and inter grow by with it, their means"
+    slope="(iou A - (1 + iou) I)/union by an edge, A and I what its box's area and inter grow by with it, their means"
     " of both sides where edges coincide; 0 for boxes apart",
     kinks=_KINKS,
     sources=("Yu et al. (2016), UnitBox, arXiv:1608.01471 (there its logarithm)", "Jaccard (1912)"),

@@ -138,8 +138,8 @@ _AT_ZERO = Kinks("an embedding is zero", piece=_zero_rows, jump=True)
     reads=BATCH,
     formula="sum(log(1 + sum(exp((s[i][k] - s[i][j])/temperature) for k in other[i]))"
     " for i in range(len(s)) for j in same[i])/max(1, sum(len(js) for js in same))",
-    slope="w - 1 by a positive pair's cosine and w by those of the anchor with its negatives, w the softmax of these"
-    " at that temperature; over temperature and the number of pairs" + BY_COSINE,
+    slope="w - 1 by a positive pair's cosine and w by each of its anchor's negatives', w the softmax of all these over"
+    " temperature; divided by temperature and the number of pairs" + BY_COSINE,
     kinks=_AT_ZERO,
     sources=("Sohn (2016), NIPS 29 (its form)", "Chen et al. (2020), SimCLR, arXiv:2002.05709, eq. 1"),
     peers=(
@@ -173,8 +173,8 @@ def nt_xent(cosines: Cosines, labels: Array, *, temperature: _Temperature = 0.07
     reads=BATCH,
     formula="sum(log(sum(exp((x - s[i][j])/temperature) for k, x in enumerate(s[i]) if k != i))/len(same[i])"
     " for i in range(len(s)) for j in same[i])/max(1, sum(min(1, len(js)) for js in same))",
-    slope="the softmax of an anchor's cosines at that temperature, less 1/len(same[i]) for a positive, by the cosines;"
-    " over temperature and the number of anchors with one" + BY_COSINE,
+    slope="w by the cosines of an anchor with all other rows, less 1/len(same[i]) for a positive, w their softmax over"
+    " temperature; divided by temperature and the number of anchors with a positive" + BY_COSINE,
     kinks=_AT_ZERO,
     sources=("Khosla et al. (2020), arXiv:2004.11362, eq. 2 (L_out)",),
     peers=("PML SupConLoss(temperature)", "HobbitLong SupContrast SupConLoss (times temperature/base_temperature)"),
@@ -192,7 +192,7 @@ def supcon(cosines: Cosines, labels: Array, *, temperature: _Temperature = 0.1) 
     aliases=("infonce", "multiple-negatives"),
     reads=RETRIEVAL,
     formula="sum(log(sum(exp((x - row[i])/temperature) for x in row)) for i, row in enumerate(s))/len(s)",
-    slope="the softmax of a query's cosines at that temperature, less 1 for its own key, by the cosines; over"
+    slope="w by the cosines of a query with all keys, less 1 for its own, w their softmax over temperature; divided by"
     " temperature and len(s)" + BY_COSINE,
     kinks=_AT_ZERO,
     sources=("van den Oord et al. (2018), arXiv:1807.03748, eq. 4",),
@@ -252,8 +252,8 @@ def _alpha(cosines: Cosines, labels: Array, *, margin: float, **_: Any) -> Array
     formula="sum(log(1 + sum(exp(gamma*frozen(max(0, s[i][k] + margin))*(s[i][k] - margin)) for k in other[i])"
     "*sum(exp(-gamma*frozen(max(0, 1 + margin - s[i][j]))*(s[i][j] - 1 + margin)) for j in same[i]))"
     " for i in range(len(s)))/max(1, sum(min(1, len(same[i])*len(other[i])) for i in range(len(s))))",
-    slope="gamma times a pair's frozen weight, its share of its sum of exponentials and 1 - exp(-L), L the anchor's"
-    " own loss, by the cosine, minus that for a positive; over the number of anchors that count" + BY_COSINE,
+    slope="by the cosine gamma times the pair's frozen weight, its share of its sum of exponentials and 1 - exp(-L), L"
+    " the anchor's own loss, minus that for a positive; divided by the number of anchors that count" + BY_COSINE,
     kinks=_AT_ZERO,
     frozen=Frozen("the pairs' weights max(0, s + margin) and max(0, 1 + margin - s)", _alpha),
     sources=("Sun et al. (2020), arXiv:2002.10857, eqs. 5 to 8 (weights frozen there too)",),

@@ -41,8 +41,8 @@ def cosine(x: Array, y: Array) -> Rows:
     formula="1 - sum((xi - sum(x)/len(x))*(yi - sum(y)/len(y)) for xi, yi in zip(x, y))"
     "/sqrt(sum((xi - sum(x)/len(x))**2 for xi in x)*sum((yi - sum(y)/len(y))**2 for yi in y))"
     " if max(x) > min(x) and max(y) > min(y) else 1",
-    slope="as for cosine, x and y less their means: minus what the one's unit vector has across the other, over the"
-    " other's length, by the other; 0 for a constant vector",
+    slope="as for cosine once x and y have lost their means: minus what y's unit vector then has across x, over the"
+    " length of x, by x; by y the other way round; 0 for a constant vector",
     kinks=Kinks(
         "x or y has the same number in all its coordinates",
         piece=lambda x, y: (x == x[:, :1]).all(axis=1) | (y == y[:, :1]).all(axis=1),

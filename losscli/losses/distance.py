@@ -170,7 +170,7 @@ def hamming(x: Array, y: Array) -> Rows:
     reads=VECTORS,
     formula="sum(abs(xi - yi)/(abs(xi) + abs(yi)) if abs(xi) + abs(yi) > 0 else 0 for xi, yi in zip(x, y))",
     slope="2|yi|/(|xi| + |yi|)² with the sign of xi - yi by xi, 2|xi|/(|xi| + |yi|)² with the other by yi; 0 unless"
-    " both have one sign",
+    " both have the same sign",
     kinks=Kinks(
         "x and y share a coordinate, or one of theirs is 0; where both are 0 the value jumps",
         piece=lambda x, y: np.concatenate([np.sign(x - y), np.sign(x), np.sign(y)], axis=1),

@@ -54,7 +54,7 @@ def _pieces(a: Array, positive: Array, negative: Array, *, margin: float, p: flo
     " if swap else sum(abs(ai - ci)**p for ai, ci in zip(anchor, negative)))**(1/p))",
     slope="u - v by the anchor, -u by the positive and v by the negative where the loss is above 0: u and v are the"
     " slopes of the anchor's distances to both, unit vectors for p = 2; where swap measures from the positive, v is"
-    " that one's slope and -v goes to it",
+    " its slope, and -v its own",
     kinks=Kinks("the margin is just met; two vectors coincide; p < 2 and they share a coordinate", piece=_pieces),
     sources=(
         "Schroff et al. (2015), FaceNet, arXiv:1503.03832",
@@ -147,7 +147,7 @@ def _turns(turn: Turn, label: Array, *, margin: float) -> Any:
     reads=SIGNED_PAIRS,
     formula="1 - c if label == 1 else max(0, c - margin)",
     slope="for label 1 minus what the unit vector of y has across x, over the length of x, by x; for -1 the opposite"
-    " where c > margin, else 0; by y the other way round",
+    " where c > margin, else 0; by y the other way round; 0 for a zero vector",
     kinks=Kinks("x = 0 or y = 0; the cosine of a pair that does not belong together is the margin", _turns, jump=True),
     sources=("Collobert, Kavukcuoglu & Farabet (2011), Torch7, BigLearn, NIPS workshop (nn.CosineEmbeddingCriterion)",),
     peers=("torch.nn.CosineEmbeddingLoss(margin) (with 1e-12 added to the squared lengths)",),

@@ -94,8 +94,8 @@ def softmax_focal(
 @loss(
     reads=CHANCE,
     formula="-log(p) + epsilon*(1 - p)",
-    slope="the softmax of the logits less the one-hot label, times 1 + epsilon p: that of ce, the stronger, the surer"
-    " the label",
+    slope="the softmax of the logits less the one-hot label, times 1 + epsilon p: furthest from that of ce where p is"
+    " near 1",
     sources=("Leng et al. (2022), PolyLoss, arXiv:2204.12511",),
     peers=("optax.losses.poly_loss_cross_entropy", "rax poly1_softmax_loss (epsilon = 1 unless said)"),
 )

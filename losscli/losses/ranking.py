@@ -233,8 +233,8 @@ class _Places:
     " for gains in [[2**y - 1 if gain == 'exponential' else y for y in relevance]]"
     " for ideal in [sum(g/log(2 + r) for r, g in enumerate(sorted(gains, reverse=True)))]"
     " for i, (si, gi) in enumerate(zip(scores, gains)) if gi > 0)",
-    slope="a rank ri has the slope gi/((1 + ri) log(1 + ri)² ideal); of each other document j it falls with si and"
-    " rises with sj by σ(1 - σ)/temperature, σ = 1/(1 + exp((si - sj)/temperature))",
+    slope="by a soft rank ri gi/((1 + ri) log(1 + ri)² ideal); for each other document j it falls with si, and rises"
+    " with sj, by σ(1 - σ)/temperature, σ = 1/(1 + exp((si - sj)/temperature))",
     sources=(
         "Qin, Liu & Li (2010), A general approximation framework, doi:10.1007/s10791-009-9124-x",
         "Bruch et al. (2019), Revisiting approximate metric optimization, doi:10.1145/3331184.3331347",

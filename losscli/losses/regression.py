@@ -164,8 +164,7 @@ _EPSILON = Param("the error that is forgiven", at_least=0)
 @loss(
     reads=RESIDUAL,
     formula="max(0, abs(r) - epsilon)",
-    slope="the sign of r where |r| > epsilon, else 0, by the prediction; the opposite by the target; 0 at |r| ="
-    " epsilon",
+    slope="the sign of r where |r| > epsilon and 0 up to it, by the prediction; the opposite by the target",
     kinks=Kinks("|r| = epsilon", piece=lambda r, epsilon: np.sign(r) * (np.abs(r) > epsilon)),
     convex=True,
     lipschitz=1.0,

@@ -69,7 +69,7 @@ def _kernel_meetings(x: Array, y: Array, *, kernel: str, **_: Any) -> Array:
     + " - "
     + _BETWEEN.format(_KERNEL),
     slope="by a point of x 2/len(x) times the mean of the kernel's slopes by it to x's points less that to y's, by one"
-    " of y likewise: its own sample repels it, the other attracts it",
+    " of y likewise: its own sample repels it, the other attracts it; 0 for points that coincide",
     kinks=Kinks("two points coincide, under the Laplacian kernel", piece=_kernel_meetings),
     costly=True,
     sources=("Gretton et al. (2012), A kernel two-sample test, JMLR 13, eqs. 3 (unbiased) and 5",),
@@ -162,7 +162,7 @@ def _nothing(_: Array, __: Array, x_mass: Array | None, y_mass: Array | None, **
     " - max(x_sums[i]*y_sums[len(y)], y_sums[j]*x_sums[len(x)]))*abs(a - b)**p"
     " for i, (a, m) in enumerate(xx) for j, (b, n) in enumerate(yy))/(x_sums[len(x)]*y_sums[len(y)])",
     slope="by a number a of x p |a - b|^(p - 1) with the sign of a - b, times the share of mass that goes to b, added"
-    " up over its b's; likewise by one of y; 0 where a = b",
+    " up over its b's; by one of y with that of b - a; 0 where a = b",
     check=_nothing,
     kinks=Kinks("two numbers of a sample are equal, or, for p = 1, two that go together", piece=_line_pieces),
     sources=("Villani (2003), Topics in Optimal Transportation, theorem 2.18 and remark 2.19",),
