@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from losscli.formula import Program
 from losscli.inputs import IDENTITY, LABEL
 from losscli.loss import Loss, catalogue, get
 from losscli.plan import How
+from losscli.render import show_tables, text_of
 from losscli.results import Wants
 from losscli.verifier.points import draw
 
@@ -35,6 +38,28 @@ def test_sources_and_peers_are_named(entry: Loss) -> None:
     assert entry.sources
     assert entry.peers
     assert all(text.strip() == text and text for text in (*entry.sources, *entry.peers, *entry.aliases))
+
+
+def test_the_gradient_is_told_in_a_sentence_of_its_own(entry: Loss) -> None:
+    assert 20 <= len(entry.slope) <= 320
+    assert entry.slope == " ".join(entry.slope.split())
+    assert entry.slope[-1] not in ".;,:"
+    assert entry.slope not in {one.slope for one in catalogue().values() if one is not entry}
+    # With several inputs it says which slope is whose.
+    assert len(entry.reads.differentiable) == 1 or re.search(r"\bby\b", entry.slope)
+
+
+def test_show_prints_the_gradient_in_words_behind_its_inputs(entry: Loss, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["show", entry.name]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert f" gradient by {', '.join(entry.reads.differentiable)}: {entry.slope} kinks " in text
+    assert run(["show", entry.name, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["gradient"] == entry.slope
+
+
+def test_a_loss_of_ones_own_may_go_without_words() -> None:
+    text = " ".join(text_of(*show_tables(replace(get("mse"), slope=""))).split())
+    assert " gradient by prediction, target kinks " in text
 
 
 def test_names_and_aliases_lead_to_one_loss_each(entry: Loss) -> None:

@@ -52,9 +52,8 @@ def _pieces(a: Array, positive: Array, negative: Array, *, margin: float, p: flo
     " - (min(sum(abs(ai - ci)**p for ai, ci in zip(anchor, negative)),"
     " sum(abs(bi - ci)**p for bi, ci in zip(positive, negative)))"
     " if swap else sum(abs(ai - ci)**p for ai, ci in zip(anchor, negative)))**(1/p))",
-    slope="u - v by the anchor, -u by the positive and v by the negative where the loss is above 0: u and v are the"
-    " slopes of the anchor's distances to both, unit vectors for p = 2; where swap measures from the positive, v is"
-    " its slope, and -v its own",
+    slope="where the loss is above 0, u - v by the anchor, -u by the positive and v by the negative: u and v point to"
+    " it from the two, unit vectors for p = 2; under swap, where v points to the positive, -v goes to that",
     kinks=Kinks("the margin is just met; two vectors coincide; p < 2 and they share a coordinate", piece=_pieces),
     sources=(
         "Schroff et al. (2015), FaceNet, arXiv:1503.03832",
