@@ -24,8 +24,8 @@ import planted  # noqa: E402
 
 import losscli  # noqa: E402
 from losscli.results import Wants  # noqa: E402
-from losscli.verifier.allowance import FORMATS  # noqa: E402
 from losscli.verifier.dumps.claims import verify  # noqa: E402
+from losscli.verifier.precision import FORMATS  # noqa: E402
 
 WANTED = 0.95
 

@@ -12,9 +12,9 @@ from losscli.errors import DataError, UsageError
 from losscli.loss import Loss
 from losscli.plan import How
 from losscli.results import Wants
-from losscli.verifier.allowance import FORMATS
 from losscli.verifier.dumps.claims import Claims, verify
 from losscli.verifier.points import cases
+from losscli.verifier.precision import FORMATS
 
 NARROW = ("float64", "float32", "bfloat16", "float16")
 RNG = np.random.default_rng(7)
@@ -344,9 +344,15 @@ def test_what_is_lost_in_one_minus_p_is_allowed_where_it_is_needed() -> None:
     p = 1 / (1 + np.exp(-z))
     lost = float(np.float32(1) - (np.float32(1) - np.float32(p))) / float(p)
     assert abs(lost - 1) > 1e-5
-    data = {"logits": np.array([z]), "target": np.array([0.0])}
-    for name, verdict in (("focal", "pass"), ("bce", "fail")):
-        bound = losscli.get(name).bind()
+    for name, params, verdict in (
+        ("focal", {}, "pass"),
+        ("bce", {}, "fail"),
+        ("bce", {"pos_weight": 3.0}, "fail"),
+        ("multilabel-soft-margin", {}, "fail"),
+    ):
+        bound = losscli.get(name).bind(**params)
+        shape = (1, 1) if bound.loss.reads.layout == "rows" else (1,)
+        data = {"logits": np.full(shape, z), "target": np.zeros(shape)}
         claim = (truth(bound, data) * lost).astype(np.float32)
         assert verify(bound, data, Claims(grad=claim)).verdict == verdict
 

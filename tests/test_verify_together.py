@@ -7,9 +7,9 @@ import losscli
 from losscli.errors import DataError
 from losscli.loss import get
 from losscli.results import Wants
-from losscli.verifier.allowance import FORMATS
 from losscli.verifier.dumps.claim_report import headline
 from losscli.verifier.dumps.claims import Claims, verify
+from losscli.verifier.precision import FORMATS
 
 FORMAT = pytest.mark.parametrize("name", ["bfloat16", "float16", "float32"])
 

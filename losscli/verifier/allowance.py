@@ -22,6 +22,7 @@ from losscli.inputs import PROBABILITY, Array, Fold, Partials, Target
 from losscli.loss import Bound, Pooled
 from losscli.plan import Plan
 from losscli.targets import Table
+from losscli.verifier.precision import Precision
 
 # Of the least number below 1: a probability that is 1 leaves nothing to divide by.
 _BELOW_ONE = 1.0 - 2.0**-53
@@ -29,46 +30,7 @@ _DRAWS = 2
 
 
 @dataclass(frozen=True)
-class Precision:
-    """A floating point format: half the distance from 1 to the next number, and the least normal number."""
-
-    name: str
-    unit: float
-    tiny: float
-
-    def holds(self, x: Array) -> bool:
-        """Whether every number is one of this format."""
-        if self.name == "bfloat16":
-            return FORMATS["float32"].holds(x) and not (x.astype(np.float32).view(np.uint32) & 0xFFFF).any()
-        with np.errstate(over="ignore"):
-            return bool(np.array_equal(x.astype(self.name), x, equal_nan=True))
-
-    def rounded(self, x: Array) -> Array:
-        """The nearest numbers of this format, as float64."""
-        with np.errstate(over="ignore"):
-            if self.name != "bfloat16":
-                return x.astype(self.name).astype(np.float64)
-            bits = x.astype(np.float32).view(np.uint32)
-            halves = (bits + 0x7FFF + ((bits >> 16) & 1)) & np.uint32(0xFFFF0000)
-            return np.where(np.isnan(x), np.nan, halves.astype(np.uint32).view(np.float32)).astype(np.float64)
-
-    def ulps(self, gap: Array, at: Array) -> Array:
-        """Gaps in distances between neighbouring numbers of this format."""
-        _, exponent = np.frexp(np.maximum(np.abs(at), self.tiny))
-        with np.errstate(over="ignore", under="ignore"):
-            return gap / np.ldexp(self.unit, exponent)
-
-
-FORMATS = {
-    "float64": Precision("float64", 2.0**-53, 2.0**-1022),
-    "float32": Precision("float32", 2.0**-24, 2.0**-126),
-    "bfloat16": Precision("bfloat16", 2.0**-8, 2.0**-126),
-    "float16": Precision("float16", 2.0**-11, 2.0**-14),
-}
-
-
-@dataclass(frozen=True)
-class Slopes:
+class ExactSlopes:
     """The slopes of one block by one input, as kept rows: exact, and how they move with what they are made of.
 
     ``scale`` is the factor of the reduction, ``totals`` those of a pooled loss, ``order`` 1 for the gradient and 2 for
@@ -132,12 +94,12 @@ class Slopes:
         return np.asarray(sum(share(at) for at in range(count)))
 
 
-def allowance(slopes: Slopes, precision: Precision) -> Array:
+def allowance(slopes: ExactSlopes, precision: Precision) -> Array:
     """The allowance of every entry of a block's slopes: same shape, at least the least normal number.
 
     Infinite where a slope that moves by a rounding is no longer a number.
     """
-    step = spread(slopes) * precision.unit
+    step = roundings(slopes) * precision.unit
     with np.errstate(all="ignore"):
         exact = slopes.value
         total = precision.unit * np.abs(exact) + precision.tiny
@@ -146,7 +108,7 @@ def allowance(slopes: Slopes, precision: Precision) -> Array:
     return np.asarray(total)
 
 
-def _shares(slopes: Slopes, step: float) -> Iterator[Array]:
+def _shares(slopes: ExactSlopes, step: float) -> Iterator[Array]:
     softened = _through_probabilities(slopes)
     if softened:
         yield from _by_probabilities(slopes, step)
@@ -158,7 +120,7 @@ def _shares(slopes: Slopes, step: float) -> Iterator[Array]:
         yield step * slopes.scale * _of_outcomes(slopes)
 
 
-def _of_outcomes(slopes: Slopes) -> Array:
+def _of_outcomes(slopes: ExactSlopes) -> Array:
     """The sizes of the losses of both outcomes: the slope by a soft target is the difference of the two."""
     at, total = slopes.plan.signature.names.index("target"), np.zeros(1)
     for outcome in (0.0, 1.0):
@@ -170,7 +132,7 @@ def _of_outcomes(slopes: Slopes) -> Array:
     return total
 
 
-def spread(slopes: Slopes) -> float:
+def roundings(slopes: ExactSlopes) -> float:
     """k = 4(1 + log2 of how many numbers are added up): those of a row, a group, or all rows of a pooled loss."""
     plan = slopes.plan
     lengths = [plan.classes, *slopes.table.arrays[0].shape[1:]]
@@ -182,7 +144,7 @@ def spread(slopes: Slopes) -> float:
     return 4.0 * (1.0 + math.log2(count))
 
 
-def _by_variables(slopes: Slopes, step: float) -> Iterator[Array]:
+def _by_variables(slopes: ExactSlopes, step: float) -> Iterator[Array]:
     """Terms, and what the slopes move by with each variable of the kernel, and with each total of a pooled loss."""
     fold, exact = slopes.fold, slopes.value
     yield step * slopes.terms(fold, fold.variables)
@@ -198,13 +160,13 @@ def _by_variables(slopes: Slopes, step: float) -> Iterator[Array]:
         yield np.abs(slopes.of(fold, fold.variables, totals) - exact)
 
 
-def _by_inputs(slopes: Slopes, step: float) -> Iterator[Array]:
+def _by_inputs(slopes: ExactSlopes, step: float) -> Iterator[Array]:
     """What the slopes move by with the inputs, where a fold computes more of them than a difference or a product."""
     for fold in _moved_inputs(slopes, step):
         yield np.abs(slopes.of(fold, fold.variables) - slopes.value)
 
 
-def _through_probabilities(slopes: Slopes) -> bool:
+def _through_probabilities(slopes: ExactSlopes) -> bool:
     """Whether logits become probabilities on their way: of classes, or of two outcomes each."""
     signature = slopes.plan.signature
     name = signature.names[0]
@@ -213,7 +175,7 @@ def _through_probabilities(slopes: Slopes) -> bool:
     return signature.layout == "classes" or signature.domain(name, "probs") is PROBABILITY
 
 
-def _by_probabilities(slopes: Slopes, step: float) -> Iterator[Array]:
+def _by_probabilities(slopes: ExactSlopes, step: float) -> Iterator[Array]:
     """What is lost on the way most take, through probabilities p that are rounded: with p_top - 1 among the terms."""
     first = replace(slopes, order=1)
     p, shaky = _probabilities(slopes)
@@ -230,7 +192,7 @@ def _by_probabilities(slopes: Slopes, step: float) -> Iterator[Array]:
         yield np.abs(slope(moved)[0] - exact)
 
 
-def _moved(slopes: Slopes, p: Array, by: Array) -> Iterator[Array]:
+def _moved(slopes: ExactSlopes, p: Array, by: Array) -> Iterator[Array]:
     """The probabilities with those of the labels moved by a rounding, and with the others, so that they cannot cancel.
 
     Of two outcomes it is the probability that is rounded; and, where the loss of an outcome is discounted by its own
@@ -247,19 +209,17 @@ def _moved(slopes: Slopes, p: Array, by: Array) -> Iterator[Array]:
         yield np.minimum(p - (1.0 - p) * np.expm1(-by), _BELOW_ONE)
 
 
-def _is_discounted(slopes: Slopes) -> bool:
-    """Whether the slopes by the kernel's variables move with them: a likelihood is a plain sum of surprises."""
-    variables = slopes.fold.variables
-    if not all(map(_is_real, variables)):
+def _is_discounted(slopes: ExactSlopes) -> bool:
+    """Whether the slopes by the two surprises move with them: a likelihood is a plain sum of surprises."""
+    if not _is_real(slopes.fold.variables[0]):
         # Outcomes that come with their own arithmetic do more than add up.
         return True
-    *surprises, target = variables
-    kernels = (slopes.bound(*variables), slopes.bound(*(1.5 * surprise for surprise in surprises), target))
-    first, second = (Scaled(kernel.grad(), None, 1.0) for kernel in kernels if not isinstance(kernel, Pooled))
-    return not all(np.array_equal(a, b, equal_nan=True) for a, b in zip(first, second, strict=True))
+    yes, no, *others = slopes.fold.variables
+    first, second = (slopes.bound(size * yes, size * no, *others).grad() for size in (1.0, 1.5))
+    return not all(np.array_equal(first[at], second[at], equal_nan=True) for at in range(2))
 
 
-def _probabilities(slopes: Slopes) -> tuple[Array, Array]:
+def _probabilities(slopes: ExactSlopes) -> tuple[Array, Array]:
     logits = slopes.table.arrays[0]
     return _softmax(logits) if slopes.plan.signature.layout == "classes" else _sigmoid(logits)
 
@@ -292,9 +252,9 @@ def _by_logit(p: Array, slope: Array, size: Array) -> tuple[Array, Array]:
     return p * (1.0 - p) * slope, p * (1.0 - p) * size
 
 
-def value_allowance(slopes: Slopes, precision: Precision) -> Array:
+def value_allowance(slopes: ExactSlopes, precision: Precision) -> Array:
     """The allowance of each loss of a block, weighted and before the reduction, (M,); of a pooled loss, one number."""
-    step = spread(slopes) * precision.unit
+    step = roundings(slopes) * precision.unit
     with np.errstate(all="ignore"):
         variables = slopes.fold.variables
         exact = _losses(slopes, slopes.fold, variables, slopes.totals)
@@ -320,13 +280,13 @@ def _shaken(x: Array, by: Array | float) -> Array:
     return np.where(x == np.round(x), x, x * (1.0 + by))
 
 
-def losses_of(slopes: Slopes) -> Array:
+def losses_of(slopes: ExactSlopes) -> Array:
     """The losses of a block, weighted and before the reduction; of a pooled loss, its value."""
     with np.errstate(all="ignore"):
         return _losses(slopes, slopes.fold, slopes.fold.variables, slopes.totals)
 
 
-def _moved_folds(slopes: Slopes, step: float) -> Iterator[Fold]:
+def _moved_folds(slopes: ExactSlopes, step: float) -> Iterator[Fold]:
     """The data with their probabilities, or their inputs, moved by a rounding."""
     arrays = slopes.table.arrays
     if slopes.totals:
@@ -339,7 +299,7 @@ def _moved_folds(slopes: Slopes, step: float) -> Iterator[Fold]:
         yield from _moved_inputs(slopes, step)
 
 
-def _moved_inputs(slopes: Slopes, step: float) -> Iterator[Fold]:
+def _moved_inputs(slopes: ExactSlopes, step: float) -> Iterator[Fold]:
     """The data with every number moved up or down by a rounding, at random but always the same way."""
     signs = np.random.default_rng(0)
     for _ in range(_DRAWS):
@@ -349,7 +309,7 @@ def _moved_inputs(slopes: Slopes, step: float) -> Iterator[Fold]:
         yield slopes.fold_of(moved)
 
 
-def _losses(slopes: Slopes, fold: Fold, variables: Sequence[Any], totals: Sequence[float]) -> Array:
+def _losses(slopes: ExactSlopes, fold: Fold, variables: Sequence[Any], totals: Sequence[float]) -> Array:
     kernel = slopes.bound(*variables)
     if isinstance(kernel, Pooled):
         return np.asarray(kernel.value(*map(np.float64, totals)))

@@ -14,18 +14,19 @@ import numpy as np
 from losscli.dialects import like
 from losscli.inputs import Array
 from losscli.loss import get
-from losscli.verifier.allowance import Precision, Slopes, allowance, value_allowance
+from losscli.verifier.allowance import ExactSlopes, allowance, value_allowance
+from losscli.verifier.precision import Precision
 
 _NAMES = ("features", "weights", "bias")
 
 
-def allowed(slopes: Slopes, precision: Precision) -> Array:
+def allowed(slopes: ExactSlopes, precision: Precision) -> Array:
     """The allowance of every slope of a block, be it behind a linear head or not."""
     head = Head.of(slopes, precision)
     return allowance(slopes, precision) if head is None else head.slopes()
 
 
-def values_allowed(slopes: Slopes, precision: Precision) -> Array:
+def values_allowed(slopes: ExactSlopes, precision: Precision) -> Array:
     """The allowance of every loss of a block, be it behind a linear head or not."""
     head = Head.of(slopes, precision)
     return value_allowance(slopes, precision) if head is None else head.values()
@@ -39,11 +40,11 @@ class Head:
     x: Array
     w: Array
     bias: Array | None
-    scores: Slopes
+    scores: ExactSlopes
     precision: Precision
 
     @classmethod
-    def of(cls, slopes: Slopes, precision: Precision) -> Head | None:
+    def of(cls, slopes: ExactSlopes, precision: Precision) -> Head | None:
         """The head that a loss is behind; None: it reads scores."""
         plan, bound = slopes.plan, slopes.bound
         if "l1" not in plan.signature.options:

@@ -17,7 +17,7 @@ from losscli.loss import Bound, Pooled
 from losscli.plan import Plan
 from losscli.results import Reduction
 from losscli.targets import Table, arrange
-from losscli.verifier.allowance import Slopes
+from losscli.verifier.allowance import ExactSlopes
 
 # What other data, or another loss, may be refused for: then it explains nothing.
 _REFUSED = (
@@ -93,17 +93,17 @@ class Scene:
         weight = denominator(bound, whole) if self.reduction == "mean" else 1.0
         return 1.0 / weight if weight > 0.0 else 1.0
 
-    def made(self, bound: Bound, plan: Plan, scale: float) -> Slopes:
+    def made(self, bound: Bound, plan: Plan, scale: float) -> ExactSlopes:
         """The slopes of a loss over a plan's rows; what a pooled loss adds up is added up again."""
         table = arrange(plan, 0, plan.rows)
-        slopes = _smoothed(Slopes(bound, plan, table, self.name, scale, order=self.order))
+        slopes = _smoothed(ExactSlopes(bound, plan, table, self.name, scale, order=self.order))
         kernel = bound(*slopes.fold.variables)
         if not isinstance(kernel, Pooled):
             return slopes
         return replace(slopes, scale=1.0, totals=kernel.totals(table.weighing.weight))
 
     @cached_property
-    def slopes(self) -> Slopes:
+    def slopes(self) -> ExactSlopes:
         """The right slopes."""
         with np.errstate(all="ignore"):
             return self.made(self.bound, self.plan, self.scale(self.bound, self.whole))
@@ -114,7 +114,7 @@ class Scene:
         with np.errstate(all="ignore"):
             return self.filled(self.slopes)
 
-    def filled(self, slopes: Slopes) -> Array:
+    def filled(self, slopes: ExactSlopes) -> Array:
         """The slopes of all rows, laid out."""
         return self.laid_out(slopes.value, slopes.table)
 
@@ -195,7 +195,7 @@ class Scene:
         return self.slopes.table.weighing.target
 
 
-def _smoothed(slopes: Slopes) -> Slopes:
+def _smoothed(slopes: ExactSlopes) -> ExactSlopes:
     """The same slopes by soft targets that are smoothed already: mistakes are made with those."""
     plan, table, names = slopes.plan, slopes.table, slopes.plan.signature.names
     share = plan.how.label_smoothing

@@ -18,12 +18,13 @@ from losscli.loss import Bound
 from losscli.plan import Plan
 from losscli.sums import Exact
 from losscli.targets import Table, arrange
-from losscli.verifier.allowance import Precision, Slopes, spread
+from losscli.verifier.allowance import ExactSlopes, roundings
 from losscli.verifier.dumps.together import Ends, RowSums
 from losscli.verifier.dumps.unsettled import Size, Unsettled, added, by_size, settled
 from losscli.verifier.heads import allowed
 from losscli.verifier.numeric.differences import BoolArray, IntArray
 from losscli.verifier.numeric.verdict import BLUNT, FAIL, INCONCLUSIVE, NONFINITE, PASS
+from losscli.verifier.precision import Precision
 
 KEPT = 64
 # So many failures are kept besides the worst, wherever they are: the worst may be a kind of their own.
@@ -133,7 +134,7 @@ _NONE = -(1 << 20)
 class Beside:
     """One block's claims beside the exact slopes, as kept rows; ``dropped`` claims of rows that do not count."""
 
-    slopes: Slopes
+    slopes: ExactSlopes
     claim: Array
     bar: Array
     codes: IntArray
@@ -181,8 +182,10 @@ class Audit:
         made = self._slopes(span)
         return self._claimed(span, made.table, made.value)[0], made.value
 
-    def _slopes(self, span: tuple[int, int]) -> Slopes:
-        made = Slopes(self.bound, self.plan, arrange(self.plan, *span), self.name, self.scale, self.totals, self.order)
+    def _slopes(self, span: tuple[int, int]) -> ExactSlopes:
+        made = ExactSlopes(
+            self.bound, self.plan, arrange(self.plan, *span), self.name, self.scale, self.totals, self.order
+        )
         with np.errstate(all="ignore"):
             _ = made.value
         return made
@@ -216,7 +219,7 @@ class Audit:
         return Tally(
             Counter({int(code): n for code, n in counts.items() if n}),
             by_size(seen.claim[near], exact[near], bar[near], seen.codes[near] == INCONCLUSIVE),
-            spread(seen.slopes) * self.precision.unit,
+            roundings(seen.slopes) * self.precision.unit,
             Exact().plus(float(sizes.sum())),
             self._ulps(seen.claim, exact, known),
             float((2.0 * bar[known][clear] / sizes[clear]).min(initial=np.inf)),

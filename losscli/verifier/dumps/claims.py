@@ -25,7 +25,6 @@ from losscli.loss import Bound, Pooled
 from losscli.plan import How, Plan
 from losscli.results import Reduction, Wants
 from losscli.sums import Part
-from losscli.verifier.allowance import FORMATS, Precision
 from losscli.verifier.diagnosis.diagnose import Explanation
 from losscli.verifier.diagnosis.explain import claim_explained
 from losscli.verifier.dumps.audit import Audit, Beside, Suspect, Tally, judged
@@ -35,6 +34,7 @@ from losscli.verifier.dumps.together import Together, common_roundings
 from losscli.verifier.dumps.valued import Valued, judge_value
 from losscli.verifier.mutants import MUTANTS
 from losscli.verifier.numeric.verdict import FAIL, INCONCLUSIVE, KINK_FAIL, NONFINITE, PASS, VERDICTS, Overall, overall
+from losscli.verifier.precision import FORMATS, Precision
 
 # Whoever does not see one of these sees nothing.
 _BOLD = ("sign", "zero", "doubled", "halved")

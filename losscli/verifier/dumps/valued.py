@@ -18,11 +18,12 @@ from losscli.inputs import Array
 from losscli.results import Result
 from losscli.sums import Exact
 from losscli.targets import arrange
-from losscli.verifier.allowance import FORMATS, Precision, Slopes, losses_of, spread
+from losscli.verifier.allowance import ExactSlopes, losses_of, roundings
 from losscli.verifier.dumps.audit import judged
 from losscli.verifier.dumps.unsettled import by_size, settled, small
 from losscli.verifier.heads import values_allowed
 from losscli.verifier.numeric.verdict import FAIL, INCONCLUSIVE, PASS, VERDICTS, Overall, overall
+from losscli.verifier.precision import FORMATS, Precision
 
 # As many losses of the printed formula as are had in a moment.
 _ASKED = 8
@@ -48,7 +49,7 @@ class Valued:
 class _Allowed:
     """The allowances of every block's losses."""
 
-    slopes: Slopes
+    slopes: ExactSlopes
     precision: Precision
     into: Array | None = None
 
@@ -56,7 +57,7 @@ class _Allowed:
         """The sum of the block's allowances; those of its losses are put where they belong."""
         given = self.slopes
         table = arrange(given.plan, *span)
-        made = Slopes(given.bound, given.plan, table, given.name, given.scale, given.totals)
+        made = ExactSlopes(given.bound, given.plan, table, given.name, given.scale, given.totals)
         sizes = values_allowed(made, self.precision)
         if self.into is not None:
             first, rows = span[0] * math.prod(given.plan.lead[1:]), table.weighing.rows
@@ -91,7 +92,7 @@ def judge_value(
         )
     given = given.reshape(exact.shape)
     first = arrange(made, *made.spans()[0])
-    slopes = Slopes(result.bound, made, first, made.signature.differentiable[0], scale, totals)
+    slopes = ExactSlopes(result.bound, made, first, made.signature.differentiable[0], scale, totals)
     each = np.zeros(exact.size) if exact.ndim else None
     work = _Allowed(slopes, precision, each)
     if totals:
@@ -101,11 +102,11 @@ def judge_value(
         added = precision.unit * 4.0 * math.log2(max(2, result.rows)) * np.abs(exact) if exact.ndim == 0 else 0.0
         allowed = total * scale + added if each is None else each.reshape(exact.shape)
     bar = np.atleast_1d(allowed + digit + precision.unit * np.abs(exact) + precision.tiny)
-    found = _valued(np.atleast_1d(given), np.atleast_1d(exact), bar, spread(slopes) * precision.unit)
+    found = _valued(np.atleast_1d(given), np.atleast_1d(exact), bar, roundings(slopes) * precision.unit)
     return found if found.verdict != "fail" else _confirmed(found, slopes)
 
 
-def _confirmed(found: Valued, slopes: Slopes) -> Valued:
+def _confirmed(found: Valued, slopes: ExactSlopes) -> Valued:
     """A failure with the opinion of the printed formula about the exact losses, where there is one to be had."""
     if importlib.util.find_spec("mpmath") is None or not slopes.bound.loss.formula:
         return found

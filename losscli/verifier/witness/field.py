@@ -9,9 +9,10 @@ import numpy as np
 
 from losscli.inputs import Array
 from losscli.loss import Batch, Pooled, Rows, get
-from losscli.verifier.allowance import FORMATS, Slopes, spread
+from losscli.verifier.allowance import ExactSlopes, roundings
 from losscli.verifier.heads import allowed, values_allowed
 from losscli.verifier.objective import Objective
+from losscli.verifier.precision import FORMATS
 from losscli.verifier.witness.witnesses import ROUNDOFF, direction
 
 _DOUBLE = FORMATS["float64"]
@@ -90,7 +91,7 @@ class Field:
     @cached_property
     def k(self) -> float:
         """How many roundings a sum of a unit's numbers has."""
-        return spread(self._slopes)
+        return roundings(self._slopes)
 
     def rounding(self, terms: Array) -> Array:
         """The rounding of terms that are added up by unit."""
@@ -137,7 +138,7 @@ class Field:
         return not together and self.objective.table.groups is None
 
     @cached_property
-    def _slopes(self) -> Slopes:
+    def _slopes(self) -> ExactSlopes:
         o = self.objective
         totals = self._kernel.totals(o.table.weighing.weight) if isinstance(self._kernel, Pooled) else ()
-        return Slopes(o.bound, o.plan, o.table, o.name, 1.0, totals)
+        return ExactSlopes(o.bound, o.plan, o.table, o.name, 1.0, totals)

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from losscli.loss import Pooled
-from losscli.verifier.allowance import FORMATS, Slopes, losses_of
+from losscli.verifier.allowance import ExactSlopes, losses_of
 from losscli.verifier.heads import values_allowed
 from losscli.verifier.objective import Objective
 from losscli.verifier.oracle import Oracle
+from losscli.verifier.precision import FORMATS
 from losscli.verifier.witness.field import Field
 
 
@@ -60,6 +61,6 @@ class Formula:
         if oracle.pooled:
             return True
         units, _ = oracle.touched(self.wrt, index)
-        slopes = Slopes(oracle.bound, oracle.plan, oracle.table, self.wrt, 1.0)
+        slopes = ExactSlopes(oracle.bound, oracle.plan, oracle.table, self.wrt, 1.0)
         losses, allowed = losses_of(slopes), values_allowed(slopes, FORMATS["float64"])
         return not any(abs(losses[unit] - float(oracle.value(unit, digits=30))) > allowed[unit] for unit in units)
