@@ -24,7 +24,7 @@ _VERBS = {
     "dialects": "What each library would return on this data, and why they differ.",
     "apply": "A function of entries or of rows, such as softmax; its Jacobian on request.",
     "list": "The catalogue: every loss with its definition.",
-    "show": "One loss: formula, domain, kinks, parameters, sources, the peers' names.",
+    "show": "One loss: formula, gradient, domain, kinks, parameters, sources, the peers' names.",
     "sample": "A small sample input of a loss, in any format.",
 }
 

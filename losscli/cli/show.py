@@ -14,7 +14,7 @@ from losscli.loss import get
 def add(app: typer.Typer, words: list[str]) -> list[str]:
     """Register the verb."""
     text = page(
-        "One loss: formula, domain, kinks, parameters, sources, the peers' names.",
+        "One loss: formula, gradient, domain, kinks, parameters, sources, the peers' names.",
         ["losscli show ce", "losscli show huber --json"],
     )
     app.command("show", help=text, cls=Usage)(
