@@ -13,13 +13,13 @@ import pytest
 
 import losscli
 from losscli.evaluate import evaluate, plan_of
-from losscli.loss import catalogue
+from losscli.loss import Bound, catalogue
 from losscli.plan import How, Plan
 from losscli.results import Wants
 from losscli.verifier.objective import Objective
 from losscli.verifier.points import draw
 from losscli.verifier.witness.field import Field
-from losscli.verifier.witness.identities import Identity, identities_of, judged
+from losscli.verifier.witness.identities import Identity, identities, judged
 from losscli.verifier.witness.testimony import statements
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
@@ -55,6 +55,10 @@ BY_HAND: dict[str, tuple[str, Callable[[Any], Array], set[str]]] = {
     "l2-penalty": ("weights", lambda data: 2.0 * data["weights"], {"x·g = 2·f", "monotone"}),
     "mse": ("prediction", lambda d: 2.0 * (d["prediction"] - d["target"]), {"monotone"}),
 }
+
+
+def identities_of(bound: Bound, plan: Plan, wrt: str) -> tuple[Identity, ...]:
+    return tuple(identities(Field(Objective.of(bound, plan, wrt))))
 
 
 def found(name: str, data: dict[str, Any], how: How | None = None) -> tuple[tuple[Identity, ...], Plan]:

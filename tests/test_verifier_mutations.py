@@ -23,6 +23,7 @@ from losscli.verifier.checks import Check
 from losscli.verifier.ledger import Ledger
 from losscli.verifier.numeric import differences, kinks, locate, probes, tied, verdict
 from losscli.verifier.numeric.differences import slopes
+from losscli.verifier.numeric.lines import Lines
 from losscli.verifier.numeric.probes import probe
 from losscli.verifier.numeric.verdict import VERDICTS, judge
 from losscli.verifier.objective import Column
@@ -329,8 +330,8 @@ def many_kinks_close_together_are_no_error() -> None:
 def what_is_located_is_wrong() -> None:
     claim = np.tanh(POINT)
     claim[5] += 0.1
-    found = locate.locate(terms, POINT, claim, seed=0, groups={"the first twelve": np.arange(SIZE) < 12})
-    assert [hit.index for hit in found.entries] == [(5,)]
+    search = locate._Search(Lines(terms, POINT), claim, np.random.default_rng(0), 10_000)
+    assert [hit.index for hit in search.confirmed(np.arange(SIZE))] == [(5,)]
 
 
 def a_refused_certificate_is_a_failure() -> None:

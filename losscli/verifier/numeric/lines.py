@@ -157,11 +157,6 @@ class Quick:
     step: float
     noise: float
 
-    @property
-    def cost(self) -> int:
-        """Calls of f by slope."""
-        return 2 * RUNGS
-
     def slope(self, v: Array) -> Directional:
         """The derivative along v."""
         steps = [self.step / 2.0**k for k in range(RUNGS)]

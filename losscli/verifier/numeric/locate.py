@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from losscli.verifier.numeric.differences import Array, BoolArray
+from losscli.verifier.numeric.differences import Array
 from losscli.verifier.numeric.lines import SUM, Directional, Lines, Quick
 from losscli.verifier.numeric.patterns import pattern_of
 from losscli.verifier.numeric.probes import excluded
@@ -21,7 +21,7 @@ MANY = 16  # wrong parts from which on it is asked whether all of their entries 
 TOO_MANY = 512
 ASKED = 16  # entries looked at to answer that; one of them may be right by chance
 REPORTED = 8  # entries that stand for very many
-WORK = 1 << 31  # entries moved, by all calls of f together, unless a limit is given
+WORK = 1 << 31  # entries moved, by all calls of f together
 CALLS = 20_000
 ROUNDS = 4  # searches, each without the errors found before, along a direction of its own: none hides twice
 RUNS = 16  # stretches whose ends are looked for
@@ -58,26 +58,19 @@ def locate(
     gradient: Array,
     *,
     seed: int,
-    limit: int | None = None,
-    groups: Mapping[str, BoolArray] | None = None,
 ) -> Located:
-    """Find the wrong entries of a gradient of f at x that ``probe`` refused, within about ``limit`` calls of f.
+    """Find the wrong entries of a gradient of f at x that ``probe`` refused.
 
-    Without one it is 2,000 for a million entries, and in inverse proportion.
+    That takes about 2,000 calls of f for a million entries, in inverse proportion to them, and at most 20,000.
     Entries go together by halves, along rows or along columns, and the halves that show an error are halved again.
-    ``groups`` names parts, masks of x's shape or of its first axis, that are asked about first: ignored rows, say.
     """
     lines = f if isinstance(f, Lines) else Lines(f, np.asarray(x, np.float64))
     claim = np.asarray(gradient, np.float64).reshape(lines.x.shape).copy()
-    calls = limit or min(CALLS, WORK // max(1, claim.size))
+    calls = min(CALLS, WORK // max(1, claim.size))
     search = _Search(lines, claim, np.random.default_rng(seed), lines.evaluations + calls)
     if not np.isfinite(claim).all():
         bad = np.flatnonzero(~np.isfinite(claim))
         return search.answer(search.confirmed(bad[:REPORTED]), pattern_of(claim.shape, bad), complete=False)
-    for name, mask in (groups or {}).items():
-        inside = search.only(mask)
-        if inside.size:
-            return search.answer(search.confirmed(search.some(inside)), name, complete=False)
     hits: list[Hit] = []
     left = True
     for _ in range(ROUNDS):
@@ -139,14 +132,6 @@ class _Search:
     def answer(self, hits: Sequence[Hit], pattern: str, *, complete: bool) -> Located:
         worst = sorted(hits, key=lambda hit: -np.nan_to_num(abs(hit.claimed - hit.reference), nan=np.inf))
         return Located(tuple(worst), pattern if hits else "", self.lines.evaluations, complete)
-
-    def only(self, mask: BoolArray) -> Order:
-        """The entries of a mask, if there are errors among them and nowhere else; else none."""
-        whole = np.broadcast_to(mask.reshape(mask.shape + (1,) * (self.claim.ndim - mask.ndim)), self.claim.shape)
-        order = np.argsort(~whole.reshape(-1), kind="stable")
-        inside = int(np.count_nonzero(whole))
-        wrong = [self._part(order, *ends).wrong for ends in ((0, inside), (inside, order.size))]
-        return order[: inside if wrong == [True, False] else 0]
 
     def some(self, flat: Order) -> Order:
         """A few of many entries, drawn as small blocks: what was rolled or shifted shows among neighbours."""

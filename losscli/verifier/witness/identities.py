@@ -14,10 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from losscli.inputs import Array
-from losscli.loss import Bound
-from losscli.plan import Plan
 from losscli.verifier.numeric.verdict import RESOLUTION
-from losscli.verifier.objective import Objective
 from losscli.verifier.witness.field import Field
 from losscli.verifier.witness.witnesses import ROUNDOFF, Witnessed, witnessed
 
@@ -45,16 +42,11 @@ class Identity:
         return [bool(g <= a) if np.isfinite(a) else otherwise for g, a in zip(gap, allowance, strict=True)]
 
 
-def identities_of(bound: Bound, plan: Plan, name: str, seed: int = 0) -> tuple[Identity, ...]:
-    """The identities that the gradient of the summed loss by one input satisfies at the data of a plan.
-
-    They take it as kept rows, shaped like ``Objective.x``. ``seed`` draws the second point that convex losses need.
-    """
-    return tuple(identities(Field(Objective.of(bound, plan, name)), seed))
-
-
 def identities(field: Field, seed: int = 0) -> Iterator[Identity]:
-    """The identities of a field of slopes."""
+    """The identities that the gradient of a summed loss satisfies, as kept rows, shaped like ``Objective.x``.
+
+    ``seed`` draws the second point that convex losses need.
+    """
     with np.errstate(all="ignore"):
         yield from _shifted(field)
         yield from _homogeneous(field)

@@ -45,11 +45,6 @@ class Witnessed:
     detail: str
     units: tuple[bool | None, ...] = ()
 
-    @property
-    def wrong(self) -> tuple[int, ...]:
-        """The units, rows of a separable function, whose claims it calls wrong."""
-        return tuple(at for at, said in enumerate(self.units) if said is False)
-
 
 @dataclass
 class _Line:
