@@ -7,20 +7,17 @@ Hessian once the gradient has passed. A difference is a failure where numeric sl
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from itertools import permutations
 from typing import Any
 
 import numpy as np
 
 from losscli.blocks import Outputs, Work
 from losscli.engines import Engine, serial
-from losscli.errors import DataError, Place, UsageError
+from losscli.errors import UsageError
 from losscli.evaluate import as_source, evaluate, plan_of
-from losscli.files.source import Source
 from losscli.loss import Bound, Pooled
 from losscli.plan import How, Plan
 from losscli.results import Reduction, Wants
@@ -30,6 +27,7 @@ from losscli.verifier.diagnosis.explain import claim_explained
 from losscli.verifier.dumps.audit import Audit, Beside, Suspect, Tally, judged
 from losscli.verifier.dumps.formats import declared, format_of
 from losscli.verifier.dumps.opinion import Opinion, opinion_of
+from losscli.verifier.dumps.shapes import shaped
 from losscli.verifier.dumps.together import Together, common_roundings
 from losscli.verifier.dumps.valued import Valued, judge_value
 from losscli.verifier.mutants import MUTANTS
@@ -39,8 +37,6 @@ from losscli.verifier.precision import FORMATS, Precision
 # Whoever does not see one of these sees nothing.
 _BOLD = ("sign", "zero", "doubled", "halved")
 _WORST = 5
-# Of more axes there are too many orders.
-_AXES = 6
 # The notice, twice a bar in its slope, at which a claim of zero is within the bar.
 _ALL = 2.0
 
@@ -161,32 +157,22 @@ def verify(
     made = plan_of(bound, data, how, sample_weight, mask)
     reduction = reduction or bound.loss.reads.reduction
     name = wrt or bound.loss.reads.differentiable[0]
-    given = {
-        kind: as_source(kind, claim)
+    columns = {
+        kind: replace(made.columns[name], source=shaped(made, name, as_source(kind, claim), kind))
         for kind, claim in (("grad", claims.grad), ("hess", claims.hess))
         if claim is not None
-    }
-    columns = {
-        kind: replace(made.columns[name], source=_shaped(made, name, source, kind)) for kind, source in given.items()
     }
     result = evaluate(bound, made, reduction=reduction, engine=engine, empty="nan")
     totals = _totals(bound, made, engine)
     # A pooled loss has one value, whatever the reduction.
     mean = reduction == "mean" and result.weight > 0 and not totals
     scale = 1.0 / result.weight if mean else 1.0
-    parts: list[Judged] = []
-    diagnosis: tuple[Explanation, ...] = ()
-    for order, kind in ((1, "grad"), (2, "hess")):
-        if kind not in columns or any(part.verdict == "fail" for part in parts):
-            continue
-        if order == 2:
-            _check_hessian(bound, made, name)
-        audit = Audit(bound, made, name, columns[kind], FORMATS["float64"], scale, totals, order)
-        audit = replace(audit, precision=FORMATS[claims.precision] if claims.precision else format_of(audit))
-        part = _judged(audit, engine, common_roundings(made, reduction))
-        parts.append(replace(part, verdict=_unless_empty(part.verdict, result.kept)))
-        if part.verdict == "fail":
-            diagnosis = claim_explained(audit, part.tally, reduction) if part.wrong else part.together.explanations
+    audits = [
+        Audit(bound, made, name, columns[kind], FORMATS["float64"], scale, totals, order)
+        for order, kind in ((1, "grad"), (2, "hess"))
+        if kind in columns
+    ]
+    parts, diagnosis = _in_turn(audits, claims.precision, reduction, engine)
     value = None
     if claims.value is not None:
         precision = _coarsest(claims, made, [part.precision for part in parts])
@@ -194,8 +180,25 @@ def verify(
             result, claims.value, precision, scale=scale, totals=totals, engine=engine, digit=claims.digit
         )
         value = replace(value, verdict=_unless_empty(value.verdict, result.kept))
+    parts = [replace(part, verdict=_unless_empty(part.verdict, result.kept)) for part in parts]
     verdicts = [part.verdict for part in parts] + ([value.verdict] if value is not None else [])
     return Verified(bound, made, reduction, scale, _together(verdicts), value, tuple(parts), seed, command, diagnosis)
+
+
+def _in_turn(
+    audits: Iterable[Audit], precision: str, reduction: Reduction, engine: Engine
+) -> tuple[list[Judged], tuple[Explanation, ...]]:
+    """What is said of each file of slopes up to the first that fails, and what explains that one."""
+    parts: list[Judged] = []
+    for audit in audits:
+        if audit.order == 2:
+            _check_hessian(audit.bound, audit.plan, audit.name)
+        one = replace(audit, precision=FORMATS[precision] if precision else format_of(audit))
+        part = _judged(one, engine, common_roundings(audit.plan, reduction))
+        parts.append(part)
+        if part.verdict == "fail":
+            return parts, claim_explained(one, part.tally, reduction) if part.wrong else part.together.explanations
+    return parts, ()
 
 
 def _unless_empty(verdict: Overall, kept: int) -> Overall:
@@ -246,32 +249,6 @@ def _coarsest(claims: Claims, made: Plan, judged: Iterable[Precision]) -> Precis
     files = [declared(column.source) for column in made.columns.values() if column.source.dtype.kind == "f"]
     dtype = str(getattr(claims.value, "dtype", "float64"))
     return max([*judged, *files, FORMATS.get(dtype, FORMATS["float64"])], key=lambda one: one.unit)
-
-
-def _shaped(made: Plan, name: str, claim: Source, kind: str) -> Source:
-    """The claim without the places of its file; DataError where its shape is not the input's."""
-    shape, mine = made.columns[name].source.shape, claim.shape
-    if claim.dtype.kind not in "fiub":
-        raise DataError("claim-dtype", f"claimed numbers of type {claim.dtype}", place=Place(claim.name))
-    if mine == shape:
-        return Source(claim.name, claim.array)
-    what = f"--{kind} has shape {mine}, and {name} has {shape}"
-    hint = "--wrt names the input that it is a derivative by"
-    if order := _order(mine, shape):
-        hint = f"it is transposed: transpose({', '.join(map(str, order))}) gives it the shape of {name}"
-    elif math.prod(mine) == math.prod(shape):
-        hint = f"it has as many numbers: reshape it to {shape}"
-    elif mine == (*shape, shape[-1] if shape else 0):
-        hint = "it is a whole matrix per row: give its diagonal"
-    raise DataError("claim-shape", what, place=Place(claim.name), hint=hint)
-
-
-def _order(mine: tuple[int, ...], wanted: tuple[int, ...]) -> tuple[int, ...]:
-    """The order of axes that makes one shape another, the rows where they are if they can stay; empty for none."""
-    axes = range(len(mine))
-    if len(mine) != len(wanted) or len(mine) > _AXES or sorted(mine) != sorted(wanted):
-        return ()
-    return next(order for order in permutations(axes) if tuple(mine[axis] for axis in order) == wanted)
 
 
 def _judged(audit: Audit, engine: Engine, roundings: float) -> Judged:
