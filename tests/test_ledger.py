@@ -98,6 +98,35 @@ def test_planted_faults_must_be_caught_by_every_input() -> None:
     assert "1.001 times (gradient)" in found.missed
 
 
+@pytest.mark.parametrize(
+    ("name", "data", "verdict"),
+    [
+        # A fault that changes slopes on kinks alone may be another subgradient: nobody can be asked to see it.
+        ("mae", {"prediction": [1, 2, 3, 4], "target": [2, 1, 3, 4]}, "pass"),
+        ("mae", {"prediction": [1, 2], "target": [1, 2]}, "pass"),
+        ("giou", {"prediction": [[1, 1, 2, 2], [0, 0, 4, 2]], "target": [[1, 1, 2, 2], [1, 1, 2, 2]]}, "pass"),
+        # By the second of two tied numbers the slope is 1/3 to both sides, by both together it is not: 0 is one, too.
+        ("wasserstein-1d", {"x": [1, 2, 3], "y": [2, 2, 3]}, "inconclusive"),
+    ],
+)
+def test_a_right_gradient_on_kinks_is_never_failed(name: str, data: dict[str, Any], verdict: str) -> None:
+    batch = {key: np.array(value, float) for key, value in data.items()}
+    found = gradcheck(losscli.get(name).bind(), data=batch)
+    assert (found.verdict, found.missed) == (verdict, ())
+    assert found.planted == found.caught > 0
+
+
+def test_faults_beside_kinks_are_planted_and_seen() -> None:
+    x = np.array([0.0, 0.0, 2.0])
+    for allowance, seen in ((0.0, True), (0.9, False)):
+        ledger = Ledger()
+        sloped = Column(ALL, x, np.abs, np.sign)
+        ledger.look("data", "x", np.array([0.0, 0.5, 1.0]), [sloped], plant=True, allowance=np.full(3, allowance))
+        found = ledger.check("f", {}, 0, "")
+        assert ("1.001 times (gradient)" not in found.missed) == seen
+        assert found.planted > 9
+
+
 def test_a_hessian_that_no_point_looks_at_is_not_checked() -> None:
     mse = losscli.get("mse").bind()
     assert gradcheck(mse, kinds=("extremes",)).verdict == "pass"

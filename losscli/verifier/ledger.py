@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from losscli.verifier.checks import Check, Entry, Point, Wrong, in_bars
 from losscli.verifier.jury import Heard, Jury, Method, Witness
 from losscli.verifier.mutants import MUTANTS
 from losscli.verifier.numeric.differences import IntArray, Reason, Slopes, slopes
-from losscli.verifier.numeric.kinks import UNIT
+from losscli.verifier.numeric.kinks import UNIT, on_kinks
 from losscli.verifier.numeric.locate import Located
 from losscli.verifier.numeric.probes import Certificate
 from losscli.verifier.numeric.verdict import VERDICTS, Overall, Verdict, judge, overall, why
@@ -44,9 +45,26 @@ class Found:
     allowance: Array | float = 0.0
     negligible: float = 0.0
 
+    @cached_property
+    def seam(self) -> Bools:
+        """Where an entry is on a declared kink that shows no gap along its own axis.
+
+        Along others there may be one, and then the slope by this entry alone is not all that a subgradient may hold.
+        """
+        return on_kinks(self.column.piece, self.column.x) & ~self.slopes.kink
+
+    @property
+    def telling(self) -> Bools:
+        """Where any other claim than the slope is wrong."""
+        return np.isfinite(self.slopes.bar) & ~self.slopes.kink & ~self.seam
+
     def judge(self, claimed: Array) -> IntArray:
         """The verdicts of claims about these entries, as codes."""
-        return judge(claimed, self.slopes, self.allowance, self.negligible)
+        codes = judge(claimed, self.slopes, self.allowance, self.negligible)
+        failed = (codes == VERDICTS.index(Verdict.FAIL)) & np.isfinite(claimed)
+        if failed.any():
+            codes[failed & self.seam] = _UNDECIDED
+        return codes
 
 
 @dataclass(frozen=True)
@@ -95,6 +113,7 @@ class Ledger:
         what: str = "gradient",
         allowance: Array | None = None,
         case: Any = None,
+        widened: Callable[[Found], Slopes] | None = None,
     ) -> Bools:
         """A claim by one input beside the numeric slopes of its columns; planted faults and resolution on request.
 
@@ -102,6 +121,7 @@ class Ledger:
 
         The witness is heard where the claim fails, and away from kinks on a ``sample`` of one entry.
         ``allowance``, of the shape of the claim, is what its own rounding may be: nothing for claims in double.
+        ``widened`` gives the slopes of a column with those kinks that no axis shows.
         """
         found = []
         for column in columns:
@@ -115,7 +135,8 @@ class Ledger:
                 unit=column.unit,
             )
             spare = 0.0 if allowance is None else np.asarray(allowance[column.at])
-            found.append(Found(column, s, spare, self._negligible(name, column, s)))
+            one = Found(column, s, spare, self._negligible(name, column, s))
+            found.append(one if widened is None else replace(one, slopes=widened(one)))
             self.ridders += s.evaluations
         before = self.failures
         heard = [_heard(one, claim) for one in found]
@@ -269,9 +290,12 @@ def _notice(s: Slopes) -> Array:
 def _heard(found: Found, claim: Array) -> Heard:
     column, s = found.column, found.slopes
     claimed = np.asarray(claim[column.at])
+    codes = found.judge(claimed)
     # Reasons of its own: planted faults are judged by the slopes as they were found.
     own = replace(s, reason=s.reason.copy())
-    return Heard(column, own, claimed, _indices(claim, column), found.judge(claimed), found.allowance)
+    if (codes == _UNDECIDED).any():
+        own.reason[(codes == _UNDECIDED) & found.seam] = Reason.NEAR_KINK
+    return Heard(column, own, claimed, _indices(claim, column), codes, found.allowance)
 
 
 def _indices(claim: Array, column: Column) -> list[tuple[int, ...]]:
@@ -299,14 +323,15 @@ def _righted(claim: Array, found: Sequence[Found]) -> Array:
 
 
 def _plant(ledger: Ledger, what: str, by: str, found: Sequence[Found], claim: Array) -> None:
-    """Every planted fault that changes this claim must make some entry fail."""
+    """Every planted fault must make an entry fail that it changes; one that changes kinks alone may be none."""
     for name, change in MUTANTS.items():
-        wrong = change(claim)
-        if np.array_equal(wrong, claim):
-            continue
-        fault = f"{name} ({what})", by
-        ledger.planted.add(fault)
+        fault, wrong = (f"{name} ({what})", by), change(claim)
         for one in found:
-            if np.isin(one.judge(np.asarray(wrong[one.column.at])), _FAILURES).any():
+            planted = np.asarray(wrong[one.column.at])
+            changed = planted != claim[one.column.at]
+            caught = bool((changed & np.isin(one.judge(planted), _FAILURES)).any())
+            if caught or (changed & one.telling).any():
+                ledger.planted.add(fault)
+            if caught:
                 ledger.caught.add(fault)
                 break
