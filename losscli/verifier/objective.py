@@ -96,6 +96,11 @@ class Objective:
         with np.errstate(all="ignore"):
             return self.bound.hold(*self.fold(self.x).variables)
 
+    @cached_property
+    def pooled(self) -> bool:
+        """Whether the loss is a function of sums over all rows."""
+        return isinstance(self._kernel(), Pooled)
+
     @property
     def shared(self) -> bool:
         """Whether all losses read the input."""
@@ -137,7 +142,7 @@ class Objective:
             return made
 
         # Entries that meet in one loss move one at a time.
-        f = one_by_one if self.shared or isinstance(self._kernel(), Pooled) else at_once
+        f = one_by_one if self.shared or self.pooled else at_once
         # On a kink the slope may jump: there is no curvature that a claim could be held against.
         return replace(column, f=f, noise=0.0, moot=on_kinks(column.piece, column.x))
 
@@ -166,8 +171,8 @@ class Objective:
         """
         if self.table.groups is not None and len(self.table.groups.sizes) == 1:
             limit = min(limit, _MET)
-        if isinstance(self._kernel(), Pooled):
-            yield self._pooled()
+        if self.pooled:
+            yield self._totalled()
         elif self.shared:
             yield self._one_by_one(limit, among)
         elif self.table.groups is not None:
@@ -250,7 +255,7 @@ class Objective:
         noise = float(np.max(self._noise())) * len(self.table.arrays[0]) if kinked else 0.0
         return Column(where, base, lambda t: each(t, lambda x: self.values(x).sum()), piece if kinked else None, noise)
 
-    def _pooled(self) -> Column:
+    def _totalled(self) -> Column:
         """Every entry on its own: the totals without it, and its own terms."""
         kernel = self._kernel()
         weight = self.table.weighing.weight

@@ -46,17 +46,11 @@ class _Whole:
         """The summed loss along lines, term by term where it has terms, inside its domain."""
         objective = self.objective
         domain = objective.plan.signature.domain(objective.name, objective.plan.link)
-        f = self._pooled if self._is_pooled else lambda x: self._each(x, Objective.values)
+        f = self._pooled if objective.pooled else lambda x: self._each(x, Objective.values)
         lines = Lines(f, objective.x, domain.low, domain.high)
-        if objective.bound.loss.kinks is None or self._is_pooled:
+        if objective.bound.loss.kinks is None or objective.pooled:
             return lines
         return replace(lines, piece=self._labels, held=self._held(lines, seed))
-
-    @cached_property
-    def _is_pooled(self) -> bool:
-        o = self.objective
-        with np.errstate(all="ignore"):
-            return isinstance(o.bound(*o.fold(o.x).variables), Pooled)
 
     @cached_property
     def _blocks(self) -> list[Objective]:

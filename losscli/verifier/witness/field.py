@@ -50,10 +50,10 @@ class Field:
         unbounded = domain.low == -np.inf and domain.high >= np.finfo(float).max
         return bool(unbounded and not domain.sums and domain.breaks is None)
 
-    @cached_property
+    @property
     def pooled(self) -> bool:
         """Whether the loss is a function of sums over rows."""
-        return isinstance(self._kernel, Pooled)
+        return self.objective.pooled
 
     @cached_property
     def units(self) -> int:

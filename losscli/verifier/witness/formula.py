@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from losscli.loss import Pooled
 from losscli.verifier.allowance import ExactSlopes, losses_of
 from losscli.verifier.heads import values_allowed
 from losscli.verifier.objective import Objective
@@ -31,12 +30,10 @@ class Formula:
         """The witness for an objective; None where mpmath is not installed or the formula does not say."""
         if importlib.util.find_spec("mpmath") is None or not objective.bound.loss.formula:
             return None
-        with np.errstate(all="ignore"):
-            pooled = isinstance(objective.bound(*objective.fold(objective.x).variables), Pooled)
-        if pooled and objective.table.weighing.weight is not None:
+        if objective.pooled and objective.table.weighing.weight is not None:
             # The formula of a pooled loss knows nothing of weights within its sums.
             return None
-        oracle = Oracle(objective.bound, objective.plan, objective.table, pooled)
+        oracle = Oracle(objective.bound, objective.plan, objective.table, objective.pooled)
         return cls(objective, oracle, objective.name, order)
 
     def spare(self, index: tuple[int, ...]) -> float:
