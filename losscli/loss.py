@@ -1,9 +1,4 @@
-"""One loss = one block: what a kernel returns, what describes it, and how it is found.
-
-A kernel is arithmetic only. It takes the variables of its family's fold (see families) as float64 arrays with
-rows first, and its parameters as keyword-only arguments; it returns Rows, Pooled or Batch. Slopes are thunks: a
-run that wants the value alone never pays for them.
-"""
+"""One loss = one block: what describes a kernel, and how it is found. What a block needs is imported from here."""
 
 from __future__ import annotations
 
@@ -12,74 +7,21 @@ import inspect
 import math
 import pkgutil
 import typing
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from losscli.errors import DataError, UsageError, did_you_mean
 from losscli.families.linear import linear
 from losscli.inputs import Array, Fold, Signature
+from losscli.kernels import Batch as Batch
+from losscli.kernels import Kernel as Kernel
+from losscli.kernels import Pooled as Pooled
+from losscli.kernels import Rows as Rows
+from losscli.kernels import Seldom as Seldom
+from losscli.kernels import Slope as Slope
 
-Slope = Array | tuple[Array, ...]
 Denominator = Literal["weights", "kept", "rows", "batch", "entries"]
-
-
-class Seldom(tuple[Any, ...]):
-    """Partials of which some are seldom asked for: those are thunks, called when they are."""
-
-    __slots__ = ()
-
-    def __getitem__(self, at: Any) -> Any:
-        found: Any = super().__getitem__(at)
-        if isinstance(at, slice):
-            return Seldom(found)
-        return found() if callable(found) else found
-
-    def __iter__(self) -> Iterator[Array]:
-        return (self[at] for at in range(len(self)))
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Independent rows: a value for each, and partial derivatives with respect to the fold's variables."""
-
-    value: Array
-    grad: Callable[[], Slope]
-    hess: Callable[[], Slope] | None = None
-
-
-@dataclass(frozen=True)
-class Pooled:
-    """A function of sums over rows: the terms of each row, then value and partials given the totals of the terms.
-
-    ``value`` broadcasts over totals, so that many what-ifs are one call. Who wants the partials has the totals already.
-    """
-
-    terms: Callable[[], tuple[Array, ...]]
-    value: Callable[..., Array]
-    grad: Callable[..., Slope]
-    hess: Callable[..., Slope] | None = None
-
-    def weighed(self, weight: Array | None) -> tuple[Array, ...]:
-        """The terms times the weight of each row."""
-        terms = self.terms()
-        return terms if weight is None else tuple(term * weight for term in terms)
-
-    def totals(self, weight: Array | None) -> tuple[Any, ...]:
-        """The totals of the weighed terms."""
-        return tuple(term.sum() for term in self.weighed(weight))
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Groups of rows that need each other: a value per group (G,), partials per row."""
-
-    value: Array
-    grad: Callable[[], Slope]
-    hess: Callable[[], Slope] | None = None
-
-
-Kernel = Callable[..., Rows | Pooled | Batch]
 
 
 @dataclass(frozen=True)
