@@ -65,5 +65,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A hint with the known words that are closest to a misspelled one; empty when none is close."""
     import difflib
 
-    close = difflib.get_close_matches(word, list(known), n=3, cutoff=0.6)
+    # Dashes in front make any two options look alike.
+    bare = {one.lstrip("-"): one for one in known}
+    close = [bare[one] for one in difflib.get_close_matches(word.lstrip("-"), bare, n=3, cutoff=0.6)]
     return f"did you mean {' or '.join(map(repr, close))}?" if close else ""

@@ -182,8 +182,8 @@ def _by_axes(signature: Signature, entry: Input, source: Source, lengths: dict[s
     if len(column.shape) > len(axes):
         column = column.fitted((*column.shape[:1], *(n for n in column.shape[1:] if n != 1))) or column
     if len(column.shape) != len(axes):
-        known = [str(lengths[axis][0]) if axis in lengths else axis for axis in axes]
-        raise _shape_error(column, f"{entry.name} must have shape ({', '.join(known)})")
+        known = ", ".join(str(lengths[axis][0]) if axis in lengths else axis for axis in axes)
+        raise _shape_error(column, f"{entry.name} must have shape ({known}{',' * (len(axes) == 1)})")
     for axis, length in zip(axes, column.shape, strict=True):
         known_length, name = lengths.setdefault(axis, (length, entry.name))
         if length != known_length:
@@ -262,7 +262,7 @@ def _length_error(column: Column, first: Column, name: str, first_name: str) -> 
         rows = f"{mine[0] if mine else 1} rows of {name}"
         message = f"{rows}, but {theirs[0] if theirs else 1} of {first_name} in {first.source.name}"
         return DataError("length", message, place=Place(column.source.name))
-    message = f"{name} of shape {mine} do not go with {first_name} of shape {theirs}"
+    message = f"{name} of shape {mine} does not go with {first_name} of shape {theirs}"
     return DataError("shape", message, place=Place(column.source.name))
 
 

@@ -38,6 +38,15 @@ def output_options(quiet: str = "", *, judged: bool = False) -> list[Option]:
     ]
 
 
+def wrt_option(loss: Loss, default: str | None, text: str, *besides: str) -> Option:
+    """What slopes are taken by: the inputs that have some, ``besides`` those that have some at times."""
+    slopes, hint = (*loss.reads.differentiable, *besides), ""
+    if loss.dialect is not None:
+        own = [name for name in get(loss.name).reads.differentiable if name in loss.reads.names and name not in slopes]
+        hint = f"without --like {loss.dialect.peer} it has slopes by {', '.join(own)}, too" if own else ""
+    return Option("wrt", str, default, text, choices=slopes, hint=hint)
+
+
 def engine_options() -> list[Option]:
     """Options about who works on the blocks of rows."""
     return [

@@ -26,6 +26,7 @@ from losscli.cli.common import (
     read_inputs,
     source_of,
     write,
+    wrt_option,
 )
 from losscli.cli.exits import code_of
 from losscli.cli.options import INTO_OUTPUT, Option, Usage, argument, command, page, shared, with_values
@@ -98,10 +99,8 @@ def _options(loss: Loss) -> list[Option]:
         Option("top", int, 0, "Show the K largest losses.", metavar="K", least=0),
         Option("gradcheck", bool, False, "Verify the gradient on this data."),
     ]
-    slopes = (*reads.differentiable, *([reads.labels] if reads.expected else []))
-    if len(slopes) > 1:
-        text = "What the gradient is taken with respect to."
-        made.append(Option("wrt", str, slopes[0], text, choices=slopes))
+    text = "What the gradient is taken with respect to."
+    made.append(wrt_option(loss, reads.differentiable[0], text, *([reads.labels] if reads.expected else [])))
     if "l1" in reads.options:
         for name, size in (("l1", "sizes"), ("l2", "squares")):
             text = f"Add this many times the sum of the weights' {size}."
@@ -133,7 +132,7 @@ def _compute(
         "sample_weight": source_of(options.get("sample_weight")),
         "mask": source_of(options.get("mask")),
     }
-    made, wants = plan(loss.reads, sources, **given), _wants(loss, options)
+    made, wants = plan(loss.reads, sources, **given), _wants(options)
     checked = None
     with _checkpoint(bound, made, wants, files, options) as checkpoint:
         losses = math.prod(made.lead) if made.groups is None else len(made.groups.sizes)
@@ -180,11 +179,10 @@ def _rows(
     return Rows({_ARRAYS[key]: path for key, path in files.items()}, sources, needs, checkpoint)
 
 
-def _wants(loss: Loss, options: Mapping[str, Any]) -> Wants:
-    wrt = options.get("wrt") or loss.reads.differentiable[0]
+def _wants(options: Mapping[str, Any]) -> Wants:
     return Wants(
-        grad="" if options["grad"] is None else wrt,
-        hess="" if options["hess"] is None else wrt,
+        grad="" if options["grad"] is None else options["wrt"],
+        hess="" if options["hess"] is None else options["wrt"],
         per_sample=options["per_sample"] is not None,
         top=options["top"],
         by_class=options.get("by_class", False),

@@ -11,7 +11,7 @@ from itertools import pairwise
 from types import FrameType
 from typing import TextIO
 
-from losscli.errors import ClusterError, DataError, LosscliError, OutputError, TerminatedError, UsageError
+from losscli.errors import ClusterError, DataError, LosscliError, OutputError, TerminatedError, UsageError, did_you_mean
 
 
 class Exit(IntEnum):
@@ -111,8 +111,11 @@ def _known(error: Exception) -> LosscliError | None:
     if hasattr(error, "format_message"):
         # Typer ships its own click, whose base class of usage errors has no public name.
         path = getattr(getattr(error, "ctx", None), "command_path", "losscli")
-        message = str(error.format_message())
-        hint = f"'{path} --help' shows what it takes"
+        message, hint = str(error.format_message()), f"'{path} --help' shows what it takes"
+        option = getattr(error, "option_name", None)
+        if isinstance(option, str) and hasattr(error, "possibilities"):
+            message = f"no such option: {option}"
+            hint = f"{did_you_mean(option, error.possibilities or ())} {hint}".lstrip()
         return UsageError("usage", message[:1].lower() + message[1:].rstrip("."), hint=hint)
     return None
 

@@ -22,6 +22,7 @@ from losscli.cli.common import (
     source_of,
     verdict_text,
     write_judged,
+    wrt_option,
 )
 from losscli.cli.exits import code_of
 from losscli.cli.options import Option, Usage, argument, choice, command, page, shared
@@ -60,11 +61,10 @@ def add(app: typer.Typer, words: list[str]) -> list[str]:
 
 
 def _options(loss: Loss) -> list[Option]:
-    slopes = loss.reads.differentiable
     return [
         *shared(loss.reads),
         Option("points", str, ",".join(KINDS), f"Kinds of built-in points, of {', '.join(KINDS)}.", metavar="KINDS"),
-        Option("wrt", str, None, "The slopes with respect to one input only.", choices=slopes),
+        wrt_option(loss, None, "The slopes with respect to one input only."),
         Option("hess", bool, False, "Once the gradient has passed, check the diagonal Hessian against its slope."),
         Option("seed", int, 0, "The seed of the random points.", least=0),
         Option("strict", bool, False, "Exit 1, not 4, when nothing can be said."),

@@ -32,7 +32,8 @@ class Option:
     """One option of a command.
 
     ``kind`` is the type of its value, bool for a flag; ``words`` what is typed, --name unless said otherwise;
-    ``choices`` a closed list of values; ``least`` the smallest number; ``blank`` says that the value may be left out.
+    ``choices`` a closed list of values, ``hint`` the way out for those who miss a word in it; ``least`` the smallest
+    number; ``blank`` says that the value may be left out.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Option:
     metavar: str = ""
     words: tuple[str, ...] = ()
     choices: tuple[str, ...] = ()
+    hint: str = ""
     least: int | None = None
     blank: bool = False
 
@@ -68,7 +70,7 @@ class Option:
             return value
         word = self.typed[-1]
         if self.choices:
-            return choice(word, value, self.choices)
+            return choice(word, value, self.choices, self.hint)
         if self.kind is str:
             return value
         if not (_WHOLE if self.kind is int else _NUMBER).fullmatch(value.strip()):
@@ -85,12 +87,12 @@ def _among(words: Sequence[str]) -> Callable[[str], list[str]]:
     return lambda incomplete: [word for word in words if word.startswith(incomplete)]
 
 
-def choice(name: str, value: str, known: Iterable[str]) -> str:
-    """A word out of a closed list; UsageError with the list."""
+def choice(name: str, value: str, known: Iterable[str], hint: str = "") -> str:
+    """A word out of a closed list; UsageError with the list, and the word that was meant or another way out."""
     words = list(known)
     if value not in words:
-        message = f"{name} must be one of {', '.join(words)}, not {value!r}"
-        raise UsageError("choice", message, hint=did_you_mean(value, words))
+        message = f"{name} must be {'one of ' if len(words) > 1 else ''}{', '.join(words)}, not {value!r}"
+        raise UsageError("choice", message, hint=did_you_mean(value, words) or hint)
     return value
 
 

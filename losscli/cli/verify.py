@@ -22,6 +22,7 @@ from losscli.cli.common import (
     source_of,
     verdict_text,
     write_judged,
+    wrt_option,
 )
 from losscli.cli.exits import code_of
 from losscli.cli.options import Option, Usage, argument, command, page, shared
@@ -78,9 +79,7 @@ def _options(loss: Loss) -> list[Option]:
         Option("threads", int, None, "Worker threads; one per processor unless said otherwise.", least=1),
         Option("strict", bool, False, "Exit 1, not 4, when nothing can be said."),
     ]
-    if len(reads.differentiable) > 1:
-        text = "What the slopes are taken with respect to."
-        made.append(Option("wrt", str, reads.differentiable[0], text, choices=reads.differentiable))
+    made.append(wrt_option(loss, reads.differentiable[0], "What the slopes are taken with respect to."))
     return [*made, *output_options("Print the verdict alone.", judged=True)]
 
 
@@ -97,7 +96,7 @@ def _verify(
         loss.bind(**params),
         sources,
         Claims(value, given.get("grad"), given.get("hess"), digit or 0.0, options["claim_dtype"] or ""),
-        wrt=options.get("wrt") or "",
+        wrt=options["wrt"],
         how=how_of(loss, options),
         sample_weight=source_of(options.get("sample_weight")),
         mask=source_of(options.get("mask")),
