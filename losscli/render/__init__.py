@@ -1,103 +1,31 @@
-"""Results as tables; the only module that imports rich."""
+"""Results as tables; the only room that imports rich."""
 
 from __future__ import annotations
 
-import io
 import math
-import os
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from rich import box
-from rich.console import Console, Group, RenderableType
-from rich.measure import Measurement
-from rich.table import Table
+from rich.console import Console, RenderableType
 from rich.text import Text
 
 from losscli.dialects import dialects_of
 from losscli.documents import columns_of, label_of, largest_of, norm_of, place_of
 from losscli.files.source import Source
 from losscli.loss import Loss
+from losscli.render.tables import facts, number, percent, table
+from losscli.render.tables import text_of as text_of
+from losscli.render.verdicts import check_tables as check_tables
+from losscli.render.verdicts import verify_tables as verify_tables
 from losscli.results import Result, Spoken
 
-# Wide enough for any table of ours: a pipe has no width, and a number must never be cut.
-_PIPE_WIDTH = 10_000
 # Larger than this a table of every number helps nobody; a file does.
 _SHOWN = 100_000
 # As many numbers as a person looks through.
 _PAGE = 1_000
 
 Values = np.ndarray[Any, Any]
-
-
-def text_of(*parts: RenderableType, color: str = "auto") -> str:
-    """Tables as text: coloured for a terminal only, and as wide as they need to be elsewhere."""
-    terminal = sys.stdout is not None and sys.stdout.isatty()
-    coloured = color == "always" or (color == "auto" and terminal and not os.environ.get("NO_COLOR"))
-    # Rich draws with what the encoding has; file names may be of bytes that it has not.
-    page = io.TextIOWrapper(io.BytesIO(), getattr(sys.stdout, "encoding", "utf-8"), errors="backslashreplace")
-    console = Console(
-        file=page,
-        force_terminal=coloured,
-        no_color=not coloured,
-        width=None if terminal else _PIPE_WIDTH,
-        highlight=False,
-        emoji=False,
-        markup=False,
-    )
-    group = Group(*parts)
-    if terminal:
-        # Text wraps; a table whose numbers need more than the terminal has is wrapped by the terminal, never cut.
-        needed = Measurement.get(console, console.options.update(width=_PIPE_WIDTH), group).minimum
-        console.width = max(console.width, needed)
-    console.print(group)
-    page.seek(0)
-    return "\n".join(line.rstrip() for line in page.read().splitlines()) + "\n"
-
-
-def table(
-    columns: Sequence[str],
-    rows: Iterable[Sequence[object]],
-    *,
-    title: str = "",
-    left: int = 1,
-    text: Sequence[int] = (),
-) -> RenderableType:
-    """A plain table: the first ``left`` columns flush left, numbers flush right and never cut; ``text`` may wrap."""
-    made = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    for at, name in enumerate(columns):
-        made.add_column(
-            name, justify="left" if at < left or at in text else "right", no_wrap=at not in text, overflow="fold"
-        )
-    for row in rows:
-        made.add_row(*(Text(cell if isinstance(cell, str) else number(cell)) for cell in row))
-    return Group(Text("\n" + title, style="bold"), made) if title else made
-
-
-def facts(rows: Iterable[tuple[str, object]], *, title: str = "") -> RenderableType:
-    """Names and values, one pair per line; long text wraps on a terminal."""
-    made = Table(box=None, show_header=False, pad_edge=False)
-    made.add_column(style="dim", no_wrap=True)
-    made.add_column(overflow="fold")
-    for name, value in rows:
-        made.add_row(Text(name), Text(value if isinstance(value, str) else number(value)))
-    return Group(Text(title, style="bold"), made) if title else made
-
-
-def number(value: object) -> str:
-    """A number as a table shows it: whole numbers whole, others to ten significant digits."""
-    if isinstance(value, bool | int | np.integer):
-        return str(value)
-    if isinstance(value, float | np.floating):
-        return f"{float(value):.10g}"
-    return str(value)
-
-
-def percent(share: float) -> str:
-    """A share as a percentage."""
-    return f"{100 * share:.2f} %"
 
 
 def compute_tables(result: Result, saved: Mapping[str, str]) -> list[RenderableType]:
@@ -207,94 +135,6 @@ def _too_long(result: Result, saved: Mapping[str, str]) -> list[tuple[str, objec
         for key, values in asked
         if values is not None and key not in saved and values.size > _SHOWN
     ]
-
-
-def check_tables(headline: str, about: Mapping[str, Any]) -> list[RenderableType]:
-    """The tables of a gradcheck: its headline, what was looked at, and where claim and reference differ most."""
-    rows = [
-        ("checked", f"{about['checked']}: {_counts(about)}"),
-        ("points", ", ".join(f"{point['kind']} {point['checked']}" for point in about["points"])),
-        *_certificate(about),
-        ("resolution", _resolution(about)),
-        ("methods", _methods(about)),
-        *_diagnosis(about),
-        ("planted faults", f"{about['selftest']['caught']} of {about['selftest']['planted']} caught"),
-        ("seed", about["seed"]),
-        ("reproduce", about["reproduce"]),
-        *(("note", note) for note in about.get("notes", ())),
-    ]
-    parts = [Text(headline, style=_style(about)), facts(rows)]
-    return [*parts, _worst_table(about)] if about["worst"] else parts
-
-
-def verify_tables(headline: str, about: Mapping[str, Any]) -> list[RenderableType]:
-    """The tables of a verify: its headline, what was claimed, and where claim and reference differ most."""
-    rows: list[tuple[str, object]] = [("checked", f"{about['checked']}: {_counts(about)}")]
-    if "value" in about:
-        value = about["value"]
-        rows.append(("value", f"{value['claimed']!r}, exactly {value['reference']!r} ± {value['bar']:.1e}"))
-    for claim in about["claims"]:
-        ulps = ", ".join(f"{name} {size:.2g}" for name, size in claim["ulps"].items())
-        rows.append((claim["kind"], f"by {claim['wrt']}, in {claim['precision']}; units in the last place: {ulps}"))
-    if about["claims"]:
-        rows += [("resolution", _resolution(about)), ("methods", _methods(about))]
-        rows.append(("planted faults", f"{about['selftest']['caught']} of {about['selftest']['planted']} caught"))
-    rows += _diagnosis(about)
-    rows.append(("reproduce", about["reproduce"]))
-    parts = [Text(headline, style=_style(about)), facts(rows)]
-    return [*parts, _worst_table(about)] if about["worst"] else parts
-
-
-def _style(about: Mapping[str, Any]) -> str:
-    return {"pass": "bold green", "fail": "bold red"}.get(about["verdict"], "bold yellow")
-
-
-def _counts(about: Mapping[str, Any]) -> str:
-    return ", ".join(f"{n} {word.replace('_', ' ')}" for word, n in about["counts"].items() if n)
-
-
-def _methods(about: Mapping[str, Any]) -> str:
-    return "; ".join(
-        f"{entry['name']} {entry['evaluations']} evaluations{'' if entry['agree'] else ', disagrees'}"
-        for entry in about["methods"]
-    )
-
-
-def _diagnosis(about: Mapping[str, Any]) -> list[tuple[str, object]]:
-    """What a wrong claim looks like, one explanation a row."""
-    rows: list[tuple[str, object]] = []
-    for one in about["diagnosis"]:
-        words = " or ".join((one["hypothesis"] or "the true one", *one["coincides"]))
-        rows.append(("looks like", f"{words}; times {one['scale']:.6g}, all but {one['residual']:.1e} of it"))
-    return rows
-
-
-def _certificate(about: Mapping[str, Any]) -> list[tuple[str, object]]:
-    if "certificate" not in about:
-        return []
-    found = about["certificate"]
-    bound = f"‖error‖ ≤ {found['norm_bound']:.1e}, ‖gradient‖ = {found['norm']:.3g}"
-    at = f"with confidence {found['confidence']:.1%}, by {found['probes']} random directions"
-    return [("all entries", f"{found['verdict'].replace('_', ' ')}: {found['entries']} together: {bound} {at}")]
-
-
-def _resolution(about: Mapping[str, Any]) -> str:
-    size = about["resolution"]
-    return f"{size['abs']:.2g} absolute, {size['rel']:.2g} of the largest slope"
-
-
-def _worst_table(about: Mapping[str, Any]) -> RenderableType:
-    worst = [
-        (
-            f"{entry['kind']}: d/d {entry['wrt']}{entry['index']}",
-            entry["claimed"],
-            f"{entry['reference']:.12g} ± {entry['bar']:.1e}",
-            entry["ratio"],
-            f"{entry['verdict'].replace('_', ' ')} {entry['reason']}".strip(),
-        )
-        for entry in about["worst"]
-    ]
-    return table(("largest differences", "claimed", "reference", "in bars", "verdict"), worst)
 
 
 def dialects_tables(loss: Loss, reduction: str, found: Sequence[Spoken]) -> list[RenderableType]:
