@@ -7,11 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from losscli.inputs import Array
+from losscli.verifier.numeric.kinks import OFFSETS, spread
 from losscli.verifier.own.entries import Entries
 from losscli.verifier.witness.witnesses import path_integral
 
 _LENGTH = 2.0**-3  # of the path, in sizes of the entry
 _BESIDE = 2.0**-23  # the same
+_SHOWN = 1e-9  # the same: between values that show how they are rounded, as steps of a power of two may not
 
 
 @dataclass(frozen=True)
@@ -58,8 +60,14 @@ class Integral:
             made[index] = self.entries.claims(x)[index] + shift
             return made
 
-        noise = max(self.noise, float(self.allowance[index]) * length)
+        noise = max(self.noise, self._rounding(index, v), float(self.allowance[index]) * length)
         return path_integral(self._value, self.entries.x, gradient, v=v, noise=noise).agree
+
+    def _rounding(self, index: tuple[int, ...], v: Array) -> float:
+        """The rounding errors of values beside the point, which may be those of larger numbers that cancel."""
+        step = np.sign(v) * _SHOWN * max(1.0, abs(float(self.entries.x[index])))
+        values = [self._value(np.clip(self.entries.x + at * step, *self.entries.bounds)) for at in OFFSETS]
+        return float(np.nan_to_num(spread(np.array(values)[:, None])[0], posinf=0.0))
 
     def _alone(self, index: tuple[int, ...]) -> bool:
         """Whether the claim at the point is not between those beside it: an integral does not see a single point."""

@@ -29,7 +29,8 @@ _ROUND = 11  # numbers of so few bits may be round ones, such as a thousand
 class Entries:
     """The entries of one input of a function at one point; ``raised`` collects what it raises beside that point.
 
-    ``bits`` are the significant bits that the function computes with, ``unrest`` how far two calls differ.
+    ``bits`` are the significant bits that the function computes with, ``unrest`` how far two calls differ, ``apart``
+    says whether rows are independent, where that is known.
     """
 
     claimant: Claimant
@@ -39,6 +40,7 @@ class Entries:
     unrest: float = 0.0
     bounds: tuple[float, float] = (-np.inf, np.inf)
     raised: list[str] = field(default_factory=list)
+    apart: bool | None = None
 
     @property
     def x(self) -> Array:
@@ -92,6 +94,8 @@ class Entries:
         Those of the largest and of the smallest entry are among them, and some moves go beyond all others: a maximum of
         all rows does not change by any small step elsewhere.
         """
+        if self.apart is not None:
+            return self.apart
         x, value = self.x, self.base
         if not value.ndim or len(x) != len(value) or len(x) < 2:
             return False
@@ -139,13 +143,27 @@ class Entries:
         """How many entries these columns hold."""
         return min(self.x.size, limit * (len(self.x) if self.separable else 1))
 
-    def _column(self, at: tuple[Any, ...]) -> Column:
-        def f(t: Array) -> Array:
+    def along(self, at: tuple[Any, ...]) -> Callable[[Array], Array]:
+        """The value as a function of some entries: of one of each row where rows are independent, else one by one."""
+
+        def together(t: Array) -> Array:
             x = self.x.copy()
             x[at] = t
             return self.sums(x)
 
-        return Column(at, self.x[at], f, None, self._noise(f, self.x[at]), unit=2.0 ** (1 - self.bits))
+        def alone(t: Array) -> Array:
+            # Most entries rest while others are still looked at.
+            chosen = np.ravel_multi_index(at, self.x.shape)
+            moving = np.flatnonzero(t != self.x[at])
+            made = np.full(len(t), self.base.sum())
+            made[moving] = [value.sum() for value in self.values([self.moved(chosen[i], t[i]) for i in moving])]
+            return made
+
+        return together if self.separable else alone
+
+    def _column(self, at: tuple[Any, ...]) -> Column:
+        f, x = self.along(at), self.x[at]
+        return Column(at, x, f, None, self._noise(f, x), unit=2.0 ** (1 - self.bits))
 
     def _one_by_one(self, limit: int, seed: int, among: tuple[int, ...]) -> Column:
         size = self.x.size
@@ -154,17 +172,7 @@ class Entries:
             drawn = np.random.default_rng(seed).choice(size, limit, replace=False)
             drawn[0] = np.ravel_multi_index(among, self.x.shape)
             chosen = np.unique(drawn)
-        at: tuple[Any, ...] = np.unravel_index(chosen, self.x.shape)
-        x = self.x[at]
-
-        def f(t: Array) -> Array:
-            # Most entries rest while others are still looked at.
-            moving = np.flatnonzero(t != x)
-            made = np.full(len(t), self.base.sum())
-            made[moving] = [value.sum() for value in self.values([self.moved(chosen[i], t[i]) for i in moving])]
-            return made
-
-        return Column(at, x, f, None, self._noise(f, x), unit=2.0 ** (1 - self.bits))
+        return self._column(np.unravel_index(chosen, self.x.shape))
 
     def moved(self, flat: Any, t: float) -> Array:
         """The input with one entry, counted through, replaced."""
@@ -186,7 +194,7 @@ class Entries:
 
 
 def bits_of(claimant: Claimant, inputs: Inputs, names: Sequence[str], seed: int) -> int:
-    """The significant bits that a function computes with: 53, 24, 11 or 8.
+    """The significant bits that a function computes with: 53, 24, 11 or 8; 0 where nothing tells.
 
     Told from its values at random points beside the given one, which have as many, and from whether it notices changes
     that only a double can hold.
@@ -208,18 +216,18 @@ def bits_of(claimant: Claimant, inputs: Inputs, names: Sequence[str], seed: int)
         # Where not even that is noticed, steps as large as slopes are taken by, and the value that rests.
         rest = [] if shown.size else claimant.values([inputs, *(beside(0.25, 1.0) for _ in range(4))])
     except RaisedError:
-        return DOUBLE
+        return 0
     used = _digits(shown) if shown.size else _resting(rest)
     same = all(np.array_equal(value, near[0]) for value in near)
     if same and any(_notices(value, near[0]) for value in far):
         used = min(used, 24)
-    return next(bits for bits in _FORMATS if used <= bits)
+    return next(bits for bits in (0, *_FORMATS) if used <= bits)
 
 
 def _resting(many: Sequence[Values]) -> int:
-    """The bits of values that hardly vary: 24 where they are neither round nor longer, else nothing is known."""
+    """The bits of values that hardly vary; nothing is known where they are round, or all of them zero."""
     used = _digits(np.concatenate([np.asarray(value, np.float64).reshape(-1) for value in many]))
-    return 24 if _ROUND < used <= 24 else DOUBLE
+    return 0 if used <= _ROUND else 24 if used <= 24 else DOUBLE
 
 
 def _varying(many: Sequence[Values]) -> Array:
@@ -240,7 +248,7 @@ def _notices(far: Values, base: Values) -> bool:
 
 def _digits(values: Array) -> int:
     """The most bits that any of the values has."""
-    return max((_significant(float(value)) for value in _telling(values)[:256]), default=DOUBLE)
+    return max((_significant(float(value)) for value in _telling(values)[:256]), default=0)
 
 
 def _telling(values: Array) -> Array:

@@ -23,6 +23,7 @@ from losscli.verifier.own.answer import Answer, Remarks
 from losscli.verifier.own.entries import DOUBLE, Entries, bits_of
 from losscli.verifier.own.functions import NUMPY, Claimant, Claims, Inputs, RaisedError, Values, floats
 from losscli.verifier.own.recognise import recognised
+from losscli.verifier.own.surroundings import Surroundings
 from losscli.verifier.witness.complex_step import complex_step
 
 # Entries of a function that mixes its rows, looked at one by one: each takes some fifty calls with all the numbers
@@ -61,6 +62,7 @@ class Examination:
     ledger: Ledger = field(default_factory=Ledger)
     remarks: Remarks = field(default_factory=Remarks)
     shown: dict[Claimant, int] = field(default_factory=dict)
+    idle: dict[str, bool] = field(default_factory=dict)
 
     def look(self, claimant: Claimant, case: Given, wrt: str = "") -> None:
         """One case, by every input of real numbers or by ``wrt`` alone. Raises UsageError where there is none."""
@@ -86,11 +88,14 @@ class Examination:
             entries = Entries(claimant, inputs, name, bits, unrest, case.bounds.get(name, (-np.inf, np.inf)))
             claim = self.claim(claims, name, np.shape(inputs[name]))
             if claim is not None and claim.size:
-                self._entries(case.kind, entries, claim, min(bits, digits(claims[name])))
+                around = Surroundings(entries, claim, case.bounds, self.seed)
+                self._entries(case.kind, around, min(bits, digits(claims[name])))
 
     def answer(self, label: str, command: str) -> Answer:
         """The check with what was noticed, and what a wrong claim looks like."""
         check = self.ledger.check(label, {}, self.seed, command)
+        for name in (name for name, idle in self.idle.items() if idle):
+            self.remarks.note(f"the value does not depend on {name}")
         point = check.wrong.case if check.wrong is not None else None
         known = recognised(point, self.defaults) if isinstance(point, Entries) else None
         if known is None:
@@ -99,10 +104,10 @@ class Examination:
         return self.remarks.answer(explained_as(check, known))
 
     def _bits(self, claimant: Claimant, inputs: Inputs, names: Sequence[str]) -> int:
-        """The digits that a function has shown so far: where its values are round it may seem to have fewer."""
+        """The digits that a function has shown so far; where its values are round it may seem to have fewer."""
         if self.shown.get(claimant, 0) < DOUBLE:
             self.shown[claimant] = max(self.shown.get(claimant, 0), bits_of(claimant, inputs, names, self.seed))
-        return self.shown[claimant]
+        return self.shown[claimant] or DOUBLE
 
     def _names(self, inputs: Inputs, wrt: str) -> list[str]:
         names = floats(inputs)
@@ -153,8 +158,9 @@ class Examination:
         if not np.array_equal(entries.claims(entries.x), claim, equal_nan=True):
             self.remarks.doubt(f"nondeterministic gradient by {entries.name}: two calls with the same inputs differ")
 
-    def _entries(self, kind: str, entries: Entries, claim: Array, bits: int) -> None:
+    def _entries(self, kind: str, around: Surroundings, bits: int) -> None:
         """The entries of one input: slopes, verdicts, a witness, planted faults; ``bits`` are those of the claim."""
+        entries, claim = around.entries, around.claim
         limit = _COLUMNS if entries.separable else self.limit or _affordable(claim.size)
         columns = entries.columns(limit, self.seed, largest(claim))
         looked = entries.count(limit)
@@ -176,15 +182,15 @@ class Examination:
             plant=True,
             allowance=spare,
             case=entries,
+            widened=around.widened,
         )
-        self._step(entries, claim, spare)
-        self._together(kind, entries, claim, kinked, spare)
+        self._step(entries, claim, np.where(kinked, np.inf, spare))
+        self._together(kind, around, kinked, spare)
         if looked < claim.size and entries.bits == DOUBLE and not entries.unrest:
             self._certify(kind, entries, claim)
         if len(entries.raised) > found:
             self.remarks.note(f"raised near this point: {entries.raised[found]}")
-        if _ignores(entries):
-            self.remarks.note(f"the value does not depend on {entries.name}")
+        self.idle[entries.name] = self.idle.get(entries.name, True) and _ignores(entries)
 
     def _step(self, entries: Entries, claim: Array, spare: Array) -> None:
         """The complex step as one more witness, of functions that NumPy can give complex numbers to."""
@@ -198,11 +204,12 @@ class Examination:
             )
             self.ledger.jury.hear(said)
 
-    def _together(self, kind: str, entries: Entries, claim: Array, kinked: Bools, spare: Array) -> None:
+    def _together(self, kind: str, around: Surroundings, kinked: Bools, spare: Array) -> None:
         """Each row's entries on kinks as one direction: they must have a subgradient between them."""
+        entries, claim = around.entries, around.claim
         if entries.bits != DOUBLE or entries.unrest:
             return
-        tied = Tied(entries.sums, entries.claims, entries.x, kinked, entries.separable, *entries.bounds)
+        tied = Tied(entries.sums, around.claims, entries.x, kinked, entries.separable, *entries.bounds)
         if not tied.rows.size:
             return
         said = tied.judged(claim, spare, self.seed)

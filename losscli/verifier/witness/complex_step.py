@@ -33,7 +33,7 @@ def complex_step(
 
     f(x + 0i) must be complex with its real part unchanged, and every slope must lie within the bar of the numeric one:
     else the witness is dismissed (None), and the detail says why. It agrees where the claim lies within that bar too,
-    give or take the ``allowance`` for its own rounding. On a kink it has nothing to tell.
+    give or take the ``allowance`` for its own rounding. On a kink it has nothing to tell, nor where that is infinite.
     """
     x = np.asarray(x, dtype=np.float64)
     with warnings.catch_warnings():
@@ -51,7 +51,7 @@ def complex_step(
     lows, highs, spare = (np.broadcast_to(given, x.shape)[chosen] for given in (low, high, allowance))
     s = slopes(moved, x[chosen], low=lows, high=highs)
     calls += s.evaluations * len(at)
-    known = np.isfinite(s.bar) & ~s.kink
+    known = np.isfinite(s.bar + spare) & ~s.kink
     if not known.any() or not (np.abs(stepped - s.value) <= s.bar)[known].all():
         return Witnessed("complex step", None, calls, "does not lie within the bars of the numeric slopes")
     claim = stepped if gradient is None else np.asarray(gradient(x), dtype=np.float64)[chosen]

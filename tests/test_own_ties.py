@@ -1,0 +1,131 @@
+"""Users' functions where no axis tells all that there is to a kink: ties of three, inputs that meet, coarse formats."""
+
+import json
+from pathlib import Path
+from textwrap import dedent
+
+import numpy as np
+import pytest
+
+from losscli.cli import run
+from losscli.verifier.own.along import Integral
+from losscli.verifier.own.entries import Entries, bits_of
+from losscli.verifier.own.functions import Claimant
+
+RIGHT = """
+    import numpy as np
+
+    def first(x, place):
+        gradient = np.zeros_like(x)
+        gradient[np.arange(len(x)), np.argsort(x, axis=1, kind="stable")[:, place]] = 1.0
+        return gradient
+
+    def middle(x):
+        return np.median(x, axis=1), first(x, 1)
+
+    def middle_mean(x):
+        return np.median(x, axis=1).mean(), first(x, 1) / len(x)
+
+    def ordered(x):
+        weights = np.array([1.0, 3.0, 2.0])
+        return (np.sort(x, axis=1) * weights).sum(axis=1), sum(w * first(x, at) for at, w in enumerate(weights))
+
+    def apart(x):
+        gradient = np.zeros_like(x)
+        rows = np.arange(len(x))
+        gradient[rows, x[:, :2].argmax(axis=1)] += 1.0
+        gradient[rows, 1 + x[:, 1:].argmax(axis=1)] -= 1.0
+        return x[:, :2].max(axis=1) - x[:, 1:].max(axis=1), gradient
+
+    def shared(x, y):
+        low = np.minimum(x, y)
+        share = (low >= 0.0) * ((x < y) + 0.5 * (x == y))
+        return np.maximum(low, 0.0).sum(), (share, (low >= 0.0) - share)
+
+    def clipped(x):
+        return np.clip(x, -1.0, 1.0).sum(axis=1), 1.0 * (np.abs(x) < 1.0)
+
+    def clipped_open(x):
+        return np.clip(x, -1.0, 1.0).sum(), 1.0 * ((x >= -1.0) & (x < 1.0))
+"""
+WRONG = {
+    "middle": "np.ones_like(x)",
+    "ordered": "2.0 * np.ones_like(x) + np.eye(3)[x.argmin(axis=1)]",
+    "apart": "np.where(np.ptp(x, axis=1, keepdims=True) == 0.0, 2.0, 1.0) * apart(x)[1]",
+}
+
+
+@pytest.fixture
+def check(capsys, tmp_path, monkeypatch, request):
+    monkeypatch.chdir(tmp_path)
+
+    def checked(text, name, *options):
+        # A module of its own for every test.
+        file = Path(f"{request.node.name.partition('[')[0]}.py")
+        file.write_text(dedent(text))
+        code = run(["gradcheck", f"{file}:{name}", *options, "--json"])
+        return code, json.loads(capsys.readouterr().out)
+
+    return checked
+
+
+@pytest.mark.parametrize("name", ["middle", "middle_mean", "ordered", "apart", "shared"])
+def test_a_mean_of_the_slopes_all_around_passes_though_no_axis_shows_it(check, name):
+    code, about = check(RIGHT, name)
+    assert (code, about["verdict"], about["counts"]["inconclusive"]) == (0, "pass", 0)
+    assert about["counts"]["kink_ok"] > 0
+
+
+@pytest.mark.parametrize("name", list(WRONG))
+def test_what_is_no_mean_of_the_slopes_all_around_fails(check, name):
+    tied = "(np.ptp(x, axis=1, keepdims=True) == 0.0)"
+    text = f"\n    def wrong(x):\n        value, right = {name}(x)\n"
+    text += f"        return value, np.where({tied}, {WRONG[name]}, right)\n"
+    code, about = check(RIGHT + text, "wrong")
+    assert (code, {e["kind"] for e in about["worst"] if e["verdict"] in ("fail", "kink_fail")}) == (1, {"ties"})
+
+
+@pytest.mark.parametrize("name", ["clipped", "clipped_open"])
+def test_many_kinks_of_entries_of_their_own_are_one_subgradient(check, name):
+    # Some on the one bound and some on the other, in a row of twenty: no random point has all of them beyond.
+    np.save("x.npy", np.random.default_rng(0).choice([-1.0, 1.0], (3, 20)))
+    code, about = check(RIGHT, name, "x.npy")
+    assert (code, about["verdict"]) == (0, "pass")
+
+
+COARSE = """
+    import numpy as np
+
+    def rounded(value):
+        return (np.asarray(value, np.float32).view(np.uint32) + 0x8000 & 0xFFFF0000).astype(np.uint32).view(np.float32)
+
+    def softplus(x):
+        total = rounded(np.logaddexp(0.0, rounded(x)).sum())
+        return total, rounded(1.0 / (1.0 + np.exp(-rounded(x))))
+"""
+
+
+def test_a_coarse_function_that_does_not_vary_at_one_point_is_not_taken_for_a_double(check):
+    code, about = check(COARSE, "softplus")
+    assert (code, about["counts"]["fail"]) == (4, 0)
+    assert any("bfloat16" in note for note in about["notes"])
+
+
+def test_round_values_tell_of_no_format():
+    flat = Claimant("flat", "NumPy", lambda many: [np.float64(3.0) for _ in many], lambda _: {})
+    assert bits_of(flat, {"x": np.array([0.5])}, ["x"], 0) == 0
+
+
+def test_the_path_integral_knows_of_roundings_that_cancel():
+    def values(many):
+        return [np.asarray(1e4 + np.sin(inputs["x"]) - 1e4).sum() for inputs in many]
+
+    def slopes(inputs):
+        return {"x": np.cos(inputs["x"])}
+
+    for x in np.random.default_rng(0).normal(size=50) * 1e-3:
+        claimant = Claimant("cancels", "NumPy", values, slopes)
+        entries = Entries(claimant, {"x": np.array([x])}, "x")
+        claim = np.cos(entries.x)
+        integral = Integral(entries, claim, 0.0, np.zeros(1))
+        assert integral.slope((0,)) in (None, claim[0])
