@@ -130,7 +130,8 @@ class Dialect:
     ``call`` is how it is called there, ``why`` what differs, in words. ``link`` is what it reads unless told otherwise,
     ``params`` its defaults, ``factor`` what it multiplies the loss by, ``clip`` the bounds that it clips inputs to,
     with no slope outside, ``kernel`` arithmetic of its own in the same variables, ``folds`` its own ways to these, by
-    link, ``hessian(curve, slope)`` what it puts in the place of a row's diagonal Hessian. ``mean`` is what its mean
+    link, ``other_variables`` whether the kernel is written in variables that neither kinks nor what is frozen are told
+    by, ``hessian(curve, slope)`` what it puts in the place of a row's diagonal Hessian. ``mean`` is what its mean
     divides by: the weights in force, the rows that count, all rows, the first axis, or the entries of the rows that
     count; ``soft_mean`` the same for soft labels; ``averaged(*variables)`` what each row is multiplied by before a mean
     is taken, and before no sum. ``empty`` is its mean of no rows, ``ignore_index`` the label that it ignores unless
@@ -145,6 +146,7 @@ class Dialect:
     clip: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     kernel: Kernel | None = None
     folds: Mapping[str, Callable[..., Fold]] = field(default_factory=dict)
+    other_variables: bool = False
     hessian: Callable[[Array, Array], Array] | None = None
     mean: Denominator = "weights"
     soft_mean: Denominator | None = None

@@ -44,6 +44,8 @@ def like(loss: Loss, peer: str) -> Loss:
     reads = replace(loss.reads, links=links)
     if dialect.kernel or dialect.folds or dialect.clip or dialect.averaged or dialect.hessian:
         reads = replace(reads, inputs=tuple(map(_held, reads.inputs)))
+    if dialect.other_variables:
+        loss = replace(loss, kinks=None, frozen=None)
     return replace(loss, reads=reads, params=params, kernel=kernel, dialect=replace(dialect, peer=peer))
 
 

@@ -38,6 +38,7 @@ DIALECTS: Mapping[str, Dialect] = {
         "inner products are taken for cosines: vectors should have length 1; slopes are also those of the pairs'"
         " weights; the mean is over the anchors whose loss is above 0",
         kernel=kernels.circle,
+        other_variables=True,
         folds={"values": kernels.products},
     ),
     "cosine": Dialect(

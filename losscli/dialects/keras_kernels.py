@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -266,7 +265,7 @@ def products(x: Array, labels: Array) -> Fold:
     return Fold((x @ x.T, labels), lambda a, _: (a[0] + a[0].T) @ x, no_curve)
 
 
-def circle(turn: Array, labels: Array, *, gamma: float, margin: float, held: Any = None) -> Batch:  # noqa: ARG001
+def circle(turn: Array, labels: Array, *, gamma: float, margin: float) -> Batch:
     """The weights move with the products, which are taken for cosines; the mean is over anchors with a loss above 0."""
     alike = labels[:, None] == labels
     far = np.maximum(1.0 - turn, 0.0)

@@ -31,8 +31,9 @@ def scales_of(
         if isinstance(value, float) and value not in (0.0, 1.0, -1.0):
             word = name.replace("_", "-")
             times = "the temperature not chained" if name == "temperature" else f"times {word}"
-            made |= {f"{times} ({value:g})": value, f"divided by {word} ({value:g})": 1.0 / value}
-            made |= {f"times {word}² ({value:g})": value**2, f"divided by {word}² ({value:g})": value**-2}
+            inverse = 1.0 / value
+            made |= {f"{times} ({value:g})": value, f"divided by {word} ({value:g})": inverse}
+            made |= {f"times {word}² ({value:g})": value * value, f"divided by {word}² ({value:g})": inverse * inverse}
     made |= {"twice too large": 2.0, "half of what it should be": 0.5}
     return _signed(made)
 
@@ -70,7 +71,8 @@ def apart_of(word: str) -> str:
 def _signed(made: Mapping[str, float]) -> Mapping[str, float]:
     both = {"the sign changed": -1.0}
     for word, scale in made.items():
-        if scale != 1.0:
+        # The square of a tiny parameter, or of its inverse, may be no number.
+        if scale not in (0.0, 1.0) and math.isfinite(scale):
             both |= {word: scale, f"{word} and the sign changed": -scale}
     return both
 

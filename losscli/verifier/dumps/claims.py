@@ -163,12 +163,12 @@ def verify(
         if claim is not None
     }
     result = evaluate(bound, made, reduction=reduction, engine=engine, empty="nan")
-    totals = _totals(bound, made, engine)
+    totals = _totals(result.bound, made, engine)
     # A pooled loss has one value, whatever the reduction.
     mean = reduction == "mean" and result.weight > 0 and not totals
     scale = 1.0 / result.weight if mean else 1.0
     audits = [
-        Audit(bound, made, name, columns[kind], FORMATS["float64"], scale, totals, order)
+        Audit(result.bound, made, name, columns[kind], FORMATS["float64"], scale, totals, order)
         for order, kind in ((1, "grad"), (2, "hess"))
         if kind in columns
     ]
