@@ -186,6 +186,7 @@ def loss_content(loss: Loss) -> dict[str, Any]:
     """One loss as JSON content."""
     from losscli.dialects import dialects_of
     from losscli.families.linear import linear
+    from losscli.grammar import needed
 
     reads = loss.reads
     return {
@@ -195,7 +196,7 @@ def loss_content(loss: Loss) -> dict[str, Any]:
         "notes": loss.notes,
         "formula": loss.formula or loss.prose,
         "gradient": loss.slope,
-        "where": {link: dict(entry.where) for link, entry in reads.links.items()},
+        "where": {link: dict(needed(loss.formula or loss.prose, entry.where)) for link, entry in reads.links.items()},
         "reads": reads.name,
         "inputs": [
             {

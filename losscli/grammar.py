@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import ast
 import functools
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from fractions import Fraction
 from types import CodeType
 from typing import Any
@@ -179,4 +180,15 @@ FUNCTIONS: dict[str, Any] = {word: functools.partial(_real, word) for word in _R
     **{word.__name__: word for word in (abs, sum, len, range, sorted)},
 }
 WORDS = frozenset(FUNCTIONS) | {"pi"}
+_WORD = re.compile(r"[A-Za-z_]\w*")
 FUNCTIONS |= {"__builtins__": {}, "_times": _times, "_over": _over, "_power": _power}
+
+
+def needed(text: str, where: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Those of the definitions, each a name and its text, that a formula or prose speaks of, or one that it needs."""
+    words, kept = set(_WORD.findall(text)), list[tuple[str, str]]()
+    for name, meaning in reversed(list(where)):
+        if name in words:
+            kept.append((name, meaning))
+            words |= set(_WORD.findall(meaning))
+    return kept[::-1]

@@ -99,7 +99,7 @@ SIMPLEX = Domain("probabilities that sum to 1", 0.0, 1.0, sums="one")
 NON_NEGATIVE = Domain("at least 0", low=0.0)
 SIGN = Domain("-1 or 1", members=(-1.0, 1.0))
 LABEL = Domain("a class index, a class name, or one-hot or soft labels")
-IDENTITY = Domain("a whole number that names a group")
+IDENTITY = Domain("a number or a word that names a group")
 
 
 @dataclass(frozen=True)

@@ -137,7 +137,7 @@ def _classified(plan: Plan, labels: Raw, plain: Weighing, place: Callable[..., P
         mass = _checked_mass(plan, labels, place)
         share = None if by_class is None else mass @ by_class
     else:
-        index = _checked_index(labels, classes, place)
+        index = _checked_index(labels, classes, place, "ignore-index" in plan.signature.options)
         share = None if by_class is None else by_class[index]
         if how.label_smoothing == 0.0:
             weight = _product(sample, share)
@@ -158,8 +158,8 @@ def _product(a: Array | None, b: Array | None) -> Array | None:
     return a * b
 
 
-def _checked_index(labels: Raw, classes: int, place: Callable[..., Place]) -> Ints:
-    """Labels as class indices; refuses fractions and what is out of range."""
+def _checked_index(labels: Raw, classes: int, place: Callable[..., Place], skipped: bool) -> Ints:
+    """Labels as class indices; refuses fractions and what is out of range. The hint is for rows that may be skipped."""
     if labels.dtype.kind == "f":
         bad = labels != np.floor(labels)
         if bad.any():
@@ -169,7 +169,8 @@ def _checked_index(labels: Raw, classes: int, place: Callable[..., Place]) -> In
         bad = (labels.astype(np.float64) < 0) | (labels >= classes)
         row = int(np.argmax(bad))
         label = float(labels[row])
-        hint = f"the scores have {classes} classes, counted from 0; skip such rows with --ignore-index {label:.0f}"
+        way = f"; skip such rows with --ignore-index {label:.0f}" if skipped else ""
+        hint = f"the scores have {classes} classes, counted from 0{way}"
         raise DataError("label-range", f"label {label:.0f} is not in 0..{classes - 1}", place=place(row), hint=hint)
     return labels.astype(np.intp, copy=False)
 

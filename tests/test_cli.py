@@ -356,6 +356,7 @@ FAULTS = {
 REFUSED = (
     ("compute ce z.csv label-high.csv", 3, "label-range", "label-high.csv:4:1: label 3 is not", "--ignore-index 3"),
     ("compute ce z.csv label-minus.csv", 3, "label-range", "label-minus.csv:4:1: label -1", "--ignore-index -1"),
+    ("compute lovasz-softmax --from logits z.csv label-high.csv", 3, "label-range", "label 3 is not", "from 0"),
     ("compute ce two.csv label-half.csv", 3, "label-fraction", "label-half.csv:1:1: label 0.5", "names"),
     ("compute ce two.csv label-word.csv", 3, "label-name", "label-word.csv:3:1: no class is named 'dgo'", "dog"),
     ("compute ce plain.csv names.csv", 3, "label-name", "names.csv:2:1: labels are names", "--classes"),
@@ -611,3 +612,15 @@ def test_every_exit_code_is_documented():
     table = (ROOT / "docs/errors.md").read_text().split("## Exit codes")[1].split("## Code words")[0]
     listed = {int(code) for codes in re.findall(r"^\| ([\d, ]+) \|", table, re.MULTILINE) for code in codes.split(",")}
     assert listed == set(map(int, exits.Exit))
+
+
+def test_a_hint_names_no_option_that_is_not_there(losscli):
+    _, _, err = losscli("compute lovasz-softmax --from logits z.csv label-high.csv")
+    assert "--ignore-index" not in err
+
+
+def test_a_loss_is_shown_with_what_its_formula_speaks_of(losscli):
+    about = strict_json(losscli("show iou --json")[1])
+    assert set(about["where"]["corners"]) == {"p", "t", "inter", "union", "iou"}
+    shown = losscli("show multilabel-soft-margin")[1]
+    assert "features (N, D), weights (C, D), [bias (C)]" in shown

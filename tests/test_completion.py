@@ -82,6 +82,8 @@ def test_words(shell, line, words):
         ("losscli compute ce a.csv b.csv --grad --from log", ["logits", "log-probs"]),
         ("losscli gradcheck cross-entropy --from p", ["probs"]),
         ("losscli compute tweedie --from ", ["log-rate", "rate"]),
+        ("losscli compute mse --from ", []),
+        ("losscli compute bce --like torch --wrt ", ["logits"]),
         ("losscli compute ce --linear --wrt ", ["features", "weights", "bias", "labels"]),
         ("losscli compute iou --like ", ["torch"]),
         ("losscli compute bce --wrt ", ["logits", "target"]),

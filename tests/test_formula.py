@@ -17,6 +17,7 @@ from mpmath import mp, mpf
 from losscli import grammar
 from losscli.errors import UsageError
 from losscli.formula import Program, settle
+from losscli.grammar import needed
 
 SOFTMAX = (("p", "[exp(z)/sum(exp(w) for w in logits) for z in logits]"),)
 CROSS_ENTROPY = Program("-log(p[y])", SOFTMAX)
@@ -420,3 +421,10 @@ def test_a_term_that_shows_only_where_all_before_it_cancels() -> None:
         binary = -p * mp.log(p) - (1 - p) * mp.log1p(-p)
     assert near(Program("-sum(q*log(q) for q in p)", where).value({"x": [300.0, 0.0]}), exact, 49)
     assert near(Program("-p*log(p) - (1 - p)*log(1 - p)").value({"p": 1e-300}), binary, 47)
+
+
+def test_definitions_that_nothing_speaks_of_are_left_out() -> None:
+    where = [("p", "f(x)"), ("q", "1 - p"), ("pq", "p*q"), ("r", "q + pq")]
+    assert needed("q**2", where) == where[:2]
+    assert needed("log(r)", where) == where
+    assert needed("the least x", where) == []

@@ -104,7 +104,7 @@ WAYS_OUT = {
     "id-twice": "an id may stand once in each file",
     "id-missing": "every file needs the same ids",
     "shape": "'losscli show LOSS' tells each input's shape; --class-axis says where the classes are",
-    "domain": "'losscli show LOSS' tells what each input may hold; --from says what the scores are",
+    "domain": "'losscli show LOSS' tells what each input may hold; --from says in which form",
     "label-range": "labels count from 0; --ignore-index skips rows of one label",
     "label-fraction": "labels are class indices or names; soft labels need one column per class",
     "label-name": "name the classes with --classes a,b,c or in the header of the scores",

@@ -80,7 +80,8 @@ def _links(kernel: ast.FunctionDef) -> list[str]:
             break
         whole = made.args[3] if len(made.args) > 3 else _keyword(made, "links")
         if isinstance(whole, ast.Dict):
-            return [str(ast.literal_eval(key)) for key in whole.keys if key is not None]
+            # What is given in one way alone has no option for it.
+            return [str(ast.literal_eval(key)) for key in whole.keys if key is not None] if len(whole.keys) > 1 else []
         reads = made.args[0] if made.args else None
     return []
 

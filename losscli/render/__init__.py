@@ -13,6 +13,7 @@ from rich.text import Text
 from losscli.dialects import dialects_of
 from losscli.documents import columns_of, label_of, largest_of, norm_of, place_of
 from losscli.files.source import Source
+from losscli.grammar import needed
 from losscli.loss import Loss
 from losscli.render.tables import facts, number, percent, table
 from losscli.render.tables import text_of as text_of
@@ -168,11 +169,21 @@ def _default(value: object) -> str:
     return ("on" if value else "off") if isinstance(value, bool) else number(value)
 
 
+def _head(loss: Loss) -> str:
+    """The inputs that make scores in a linear form, with their shapes."""
+    made = []
+    for entry in loss.linear.reads.inputs[:3]:
+        text = f"{entry.name} ({', '.join(entry.axes or '')})"
+        made.append(f"[{text}]" if entry.optional else text)
+    return ", ".join(made)
+
+
 def show_tables(loss: Loss) -> list[RenderableType]:
     """Everything known of one loss."""
     reads = loss.reads
     rows: list[tuple[str, object]] = [("definition", loss.summary), ("formula", loss.formula or loss.prose)]
-    rows.extend(("where", f"{name} = {text}") for name, text in reads.links[reads.default_link].where)
+    where = needed(loss.formula or loss.prose, reads.links[reads.default_link].where)
+    rows.extend(("where", f"{name} = {text}") for name, text in where)
     rows.extend(
         (
             f"input {at + 1}" + (", optional" if entry.optional else ""),
@@ -183,7 +194,7 @@ def show_tables(loss: Loss) -> list[RenderableType]:
     if len(reads.links) > 1:
         rows.append(("given as", f"{', '.join(reads.links)} (--from)"))
     if reads.head:
-        rows.append(("linear form", "features, weights, [bias] in the place of the scores (--linear, --l1, --l2)"))
+        rows.append(("linear form", f"{_head(loss)} in the place of the scores (--linear, --l1, --l2)"))
     for entry in loss.params:
         bounds = f" {entry.param.bounds}" if entry.param.bounds else ""
         rows.append(
