@@ -1,6 +1,7 @@
 """losscli verify: right dumps of limited precision pass, wrong ones fail, and what cannot be told is said so."""
 
 import json
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from losscli.loss import Loss
 from losscli.plan import How
 from losscli.results import Wants
 from losscli.verifier.dumps.claims import Claims, verify
-from losscli.verifier.points import cases
+from losscli.verifier.points import cases, draw
 from losscli.verifier.precision import FORMATS
 
 NARROW = ("float64", "float32", "bfloat16", "float16")
@@ -67,6 +68,26 @@ def test_a_gradient_off_by_a_millionth_fails(entry: Loss) -> None:
         found = verify(bound, data, Claims(grad=factor * exact))
         assert found.verdict == "fail"
         assert found.slopes[0].opinion.confirmed
+
+
+def test_slopes_and_curvatures_by_every_input_however_it_is_given(entry: Loss) -> None:
+    bound, told = entry.bind(), 0
+    for link in entry.reads.links:
+        how, data = How(link=link), draw(entry.reads, np.random.default_rng(2), link, rows=6)
+        for wrt, hess in product(entry.reads.differentiable, (False, True)):
+            try:
+                exact = truth(bound, data, wrt=wrt, hess=hess, how=how)
+            except UsageError as error:
+                # Class indices have no slope, and not every loss has second derivatives.
+                if error.code not in ("wrt-labels", "hessian-none"):
+                    raise
+                continue
+            for factor in (1.0, 1.01):
+                claims = Claims(hess=factor * exact) if hess else Claims(grad=factor * exact)
+                verdict = "fail" if factor != 1.0 and exact.any() else "pass"
+                assert verify(bound, data, claims, wrt=wrt, how=how).verdict == verdict, (link, wrt, hess, factor)
+                told += 1
+    assert told
 
 
 def test_values_are_told_from_values_off_by_a_millionth(entry: Loss) -> None:

@@ -82,16 +82,15 @@ class ExactSlopes:
     def terms(self, fold: Fold, variables: Sequence[Any]) -> Array:
         """The sizes of the partials' shares in each entry, added up."""
         first, second = self._partials(variables, self.totals)
-        count = len(first)
+
+        def only(partials: Scaled, at: int) -> Partials:
+            return [own if k == at else np.zeros_like(own) for k, own in enumerate(partials)]
 
         def share(at: int) -> Array:
-            only = [first[k] if k == at else np.zeros_like(first[k]) for k in range(count)]
-            bent = (
-                None if second is None else [second[k] if k == at else np.zeros_like(second[k]) for k in range(count)]
-            )
-            return np.abs(self._chained(fold, only, bent))
+            return np.abs(self._chained(fold, only(first, at), None if second is None else only(second, at)))
 
-        return np.asarray(sum(share(at) for at in range(count)))
+        # There may be slopes by more variables than curvatures: by soft targets, and by what a rounding has lost.
+        return np.asarray(sum(share(at) for at in range(len(first))))
 
 
 def allowance(slopes: ExactSlopes, precision: Precision) -> Array:
@@ -210,13 +209,14 @@ def _moved(slopes: ExactSlopes, p: Array, by: Array) -> Iterator[Array]:
 
 
 def _is_discounted(slopes: ExactSlopes) -> bool:
-    """Whether the slopes by the two surprises move with them: a likelihood is a plain sum of surprises."""
+    """Whether the slopes by the surprises, two or one, move with them: a likelihood is a plain sum of surprises."""
     if not _is_real(slopes.fold.variables[0]):
         # Outcomes that come with their own arithmetic do more than add up.
         return True
-    yes, no, *others = slopes.fold.variables
-    first, second = (slopes.bound(size * yes, size * no, *others).grad() for size in (1.0, 1.5))
-    return not all(np.array_equal(first[at], second[at], equal_nan=True) for at in range(2))
+    surprises, others = slopes.fold.variables[:2], slopes.fold.variables[2:]
+    kernels = [slopes.bound(*(size * surprise for surprise in surprises), *others) for size in (1.0, 1.5)]
+    first, second = (Scaled(kernel.grad(), None, 1.0) for kernel in kernels)
+    return not all(np.array_equal(first[at], second[at], equal_nan=True) for at in range(len(surprises)))
 
 
 def _probabilities(slopes: ExactSlopes) -> tuple[Array, Array]:
