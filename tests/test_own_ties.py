@@ -129,3 +129,59 @@ def test_the_path_integral_knows_of_roundings_that_cancel():
         claim = np.cos(entries.x)
         integral = Integral(entries, claim, 0.0, np.zeros(1))
         assert integral.slope((0,)) in (None, claim[0])
+
+
+SHEER = """
+    import numpy as np
+
+    def root(x):
+        return np.sqrt(np.abs(x)).sum(), np.where(x == 0.0, 0.0, np.sign(x) / (2.0 * np.sqrt(np.abs(x))))
+
+    def counted(log_rate, y):
+        count = np.round(np.abs(y))
+        slope = 1.0 / (1.0 + np.exp(-log_rate)) - count
+        return (np.logaddexp(0.0, log_rate) - count * log_rate).sum(), (slope, np.zeros_like(y))
+
+    def wrong(x):
+        value, right = root(x)
+        return value, np.where(x == 0.5, 0.0, right)
+
+    def steps(x):
+        return np.floor(1e3 * np.abs(x)).sum() / 1e3, np.zeros_like(x)
+"""
+
+
+def test_where_a_value_jumps_at_a_drawn_point_no_slope_is_missing_and_it_is_said(check):
+    for name, by in [("root", "x"), ("counted", "y")]:
+        code, about = check(SHEER, name)
+        assert (code, about["counts"]["inconclusive"]) == (0, 0)
+        assert any(note.startswith(f"ties: {by}: ") and "not looked at" in note for note in about["notes"])
+    assert check(SHEER, "wrong")[0] == 1
+    assert check(SHEER, "steps")[0] != 0
+    # Whoever asks about this very point is told that there is no answer.
+    np.save("x.npy", np.zeros(4))
+    assert check(SHEER, "root", "x.npy")[0] == 4
+
+
+def test_on_kinks_the_resolution_goes_by_the_slopes_of_the_sides(check):
+    text = """
+        import numpy as np
+
+        def absolute(prediction, target):
+            gap = prediction - target
+            return np.abs(gap).mean(), (np.sign(gap) / gap.size, -np.sign(gap) / gap.size)
+    """
+    assert check(text, "absolute")[1]["resolution"]["rel"] < 1e-6
+
+
+def test_a_claim_that_is_wrong_close_by_alone_is_not_acquitted_by_an_integral_over_much_more():
+    claimant = Claimant(
+        "cube",
+        "NumPy",
+        lambda many: [(inputs["x"] ** 3).sum() for inputs in many],
+        lambda inputs: {"x": np.where(np.abs(inputs["x"]) < 1e-3, 0.0, 3.0 * inputs["x"] ** 2)},
+    )
+    entries = Entries(claimant, {"x": np.array([8e-4])}, "x")
+    integral = Integral(entries, entries.claims(entries.x), 0.0, np.zeros(1))
+    assert integral.slope((0,), 3.0 * 8e-4**2) is not None
+    assert np.isnan(integral.slope((0,), 3.0 * 8e-4**2))

@@ -10,7 +10,7 @@ import inspect
 import sys
 import textwrap
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
@@ -295,6 +295,12 @@ def one_wrong_point_is_enough() -> None:
 def an_integral_across_a_kink_vouches_for_no_factor() -> None:
     # From -1/16 to 1/16 the absolute value gains nothing, and neither does any multiple of its slope.
     assert own(lambda x: (np.abs(x).sum(), 1.0001 * np.sign(x)), x=np.array([-0.0625])).check.verdict == "fail"
+    # Nor do shorter ways where they are lost in noise.
+    claimant = functions.Claimant("f", NUMPY.name, lambda many: [np.abs(one["x"]).sum() for one in many], lambda _: {})
+    given = entries.Entries(claimant, {"x": np.array([-0.0625])}, "x")
+    claims = replace(claimant, claims=lambda inputs: {"x": 1.0001 * np.sign(inputs["x"])})
+    vouched = along.Integral(replace(given, claimant=claims), np.array([-1.0001]), 2e-7, np.zeros(1))
+    assert vouched.slope((0,), -1.0) is None
 
 
 def a_gradient_has_the_shape_of_its_input() -> None:
@@ -544,7 +550,7 @@ RULES = {
     ),
     "an integral tells one slope from the other": Rule(
         along.Integral.slope,
-        " or self._said(index, other - claim) is not False",
+        "or self._said(index, other - claim, whole) is not False",
         "",
         an_integral_across_a_kink_vouches_for_no_factor,
     ),

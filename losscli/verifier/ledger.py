@@ -113,7 +113,7 @@ class Ledger:
         what: str = "gradient",
         allowance: Array | None = None,
         case: Any = None,
-        widened: Callable[[Found], Slopes] | None = None,
+        seen: Callable[[Found], Found] | None = None,
     ) -> Bools:
         """A claim by one input beside the numeric slopes of its columns; planted faults and resolution on request.
 
@@ -121,7 +121,7 @@ class Ledger:
 
         The witness is heard where the claim fails, and away from kinks on a ``sample`` of one entry.
         ``allowance``, of the shape of the claim, is what its own rounding may be: nothing for claims in double.
-        ``widened`` gives the slopes of a column with those kinks that no axis shows.
+        ``seen`` says more of a column than its axes show, such as kinks beside them.
         """
         found = []
         for column in columns:
@@ -136,7 +136,7 @@ class Ledger:
             )
             spare = 0.0 if allowance is None else np.asarray(allowance[column.at])
             one = Found(column, s, spare, self._negligible(name, column, s))
-            found.append(one if widened is None else replace(one, slopes=widened(one)))
+            found.append(one if seen is None else seen(one))
             self.ridders += s.evaluations
         before = self.failures
         heard = [_heard(one, claim) for one in found]
@@ -271,12 +271,14 @@ class Ledger:
         """The smallest error that would have been noticed at every entry: absolutely, and to the largest slope."""
         # On a kink what is told is a claim outside the one-sided slopes, not one between them.
         bars = np.concatenate([_notice(one.slopes) + one.allowance for one in found])
-        sizes = np.concatenate([np.abs(one.slopes.value) for one in found])
+        sizes = np.concatenate([_size(one.slopes) for one in found])
         known = np.isfinite(bars) & np.isfinite(sizes)
         if known.any():
             largest, scale = float(bars[known].max()), float(sizes[known].max())
             absolute, relative = self.resolution
-            self.resolution = max(absolute, largest), max(relative, largest / scale if scale > 0 else 0.0)
+            # Where all slopes are zero, as far as is known, there is nothing that an error could be a share of.
+            share = largest / scale if scale > largest else 0.0
+            self.resolution = max(absolute, largest), max(relative, share)
 
 
 def _badness(entry: Entry) -> tuple[bool, float]:
@@ -285,6 +287,10 @@ def _badness(entry: Entry) -> tuple[bool, float]:
 
 def _notice(s: Slopes) -> Array:
     return np.where(s.kink, np.maximum(s.left_bar, s.right_bar), s.bar)
+
+
+def _size(s: Slopes) -> Array:
+    return np.where(s.kink, np.maximum(np.abs(s.left), np.abs(s.right)), np.abs(s.value))
 
 
 def _heard(found: Found, claim: Array) -> Heard:

@@ -11,7 +11,7 @@ from losscli.verifier.numeric.kinks import OFFSETS, spread
 from losscli.verifier.own.entries import Entries
 from losscli.verifier.witness.witnesses import path_integral
 
-_LENGTH = 2.0**-3  # of the path, in sizes of the entry
+_LENGTHS = (2.0**-3, 2.0**-8, 2.0**-13)  # of the paths, in sizes of the entry
 _BESIDE = 2.0**-23  # the same
 _SHOWN = 1e-9  # the same: between values that show how they are rounded, as steps of a power of two may not
 
@@ -35,22 +35,26 @@ class Integral:
 
         It takes a side only if it does not take that of the ``other`` slope as well.
         """
-        claim = float(self.claim[index])
-        said = self._said(index, 0.0)
-        if said and other is not None and (self._alone(index) or self._said(index, other - claim) is not False):
-            return None
+        claim, whole = float(self.claim[index]), _LENGTHS[0]
+        said = self._said(index, 0.0, whole)
+        if said and other is not None:
+            # A claim that is wrong close by is hardly missed by an integral over much more.
+            if any(self._said(index, 0.0, part) is False for part in _LENGTHS[1:]):
+                return float("nan")
+            if self._alone(index) or self._said(index, other - claim, whole) is not False:
+                return None
         return None if said is None else claim if said else float("nan")
 
     def spare(self, index: tuple[int, ...]) -> float:  # noqa: ARG002
         """Nothing: what it says is of the value as it is computed."""
         return 0.0
 
-    def _said(self, index: tuple[int, ...], shift: float) -> bool | None:
+    def _said(self, index: tuple[int, ...], shift: float, far: float) -> bool | None:
         """Whether the integral agrees with the claim, shifted."""
         x = float(self.entries.x[index])
         low, high = self.entries.bounds
         up = high - x >= x - low
-        length = min(_LENGTH * max(1.0, abs(x)), 0.5 * (high - x if up else x - low))
+        length = min(far * max(1.0, abs(x)), 0.5 * (high - x if up else x - low))
         v = np.zeros(self.claim.shape)
         v[index] = length if up else -length
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -63,6 +64,7 @@ class Examination:
     remarks: Remarks = field(default_factory=Remarks)
     shown: dict[Claimant, int] = field(default_factory=dict)
     idle: dict[str, bool] = field(default_factory=dict)
+    sheer: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def look(self, claimant: Claimant, case: Given, wrt: str = "") -> None:
         """One case, by every input of real numbers or by ``wrt`` alone. Raises UsageError where there is none."""
@@ -88,7 +90,7 @@ class Examination:
             entries = Entries(claimant, inputs, name, bits, unrest, case.bounds.get(name, (-np.inf, np.inf)))
             claim = self.claim(claims, name, np.shape(inputs[name]))
             if claim is not None and claim.size:
-                around = Surroundings(entries, claim, case.bounds, self.seed)
+                around = Surroundings(entries, claim, case.bounds, self.seed, drawn=case.kind != "data")
                 self._entries(case.kind, around, min(bits, digits(claims[name])))
 
     def answer(self, label: str, command: str) -> Answer:
@@ -96,12 +98,23 @@ class Examination:
         check = self.ledger.check(label, {}, self.seed, command)
         for name in (name for name, idle in self.idle.items() if idle):
             self.remarks.note(f"the value does not depend on {name}")
+        self._missing(check.checked)
         point = check.wrong.case if check.wrong is not None else None
         known = recognised(point, self.defaults) if isinstance(point, Entries) else None
         if known is None:
             return self.remarks.answer(explained(check))
         self.remarks.note(known.said)
         return self.remarks.answer(explained_as(check, known))
+
+    def _missing(self, checked: int) -> None:
+        """Say where no slope can be told at drawn points; of hardly anything else no pass can be given."""
+        for (kind, name), number in self.sheer.items():
+            if number:
+                self.remarks.note(
+                    f"{kind}: {name}: {number} entries not looked at: the value jumps there, or is too steep"
+                )
+        if self.sheer.total() > checked:
+            self.remarks.doubt("in most entries the value jumps, or is too steep")
 
     def _bits(self, claimant: Claimant, inputs: Inputs, names: Sequence[str]) -> int:
         """The digits that a function has shown so far; where its values are round it may seem to have fewer."""
@@ -182,8 +195,9 @@ class Examination:
             plant=True,
             allowance=spare,
             case=entries,
-            widened=around.widened,
+            seen=around.seen,
         )
+        self.sheer[kind, entries.name] += sum(around.sheer)
         self._step(entries, claim, np.where(kinked, np.inf, spare))
         self._together(kind, around, kinked, spare)
         if looked < claim.size and entries.bits == DOUBLE and not entries.unrest:

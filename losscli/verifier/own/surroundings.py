@@ -6,14 +6,14 @@ The middle one of three equal numbers stays the same whichever of them moves, an
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
 
 from losscli.inputs import Array, Bools
 from losscli.verifier.ledger import Found
-from losscli.verifier.numeric.differences import Slopes
+from losscli.verifier.numeric.differences import Reason, Slopes
 from losscli.verifier.numeric.verdict import FAIL, KINK_FAIL, judge
 from losscli.verifier.objective import Column
 from losscli.verifier.own.entries import Entries
@@ -22,23 +22,38 @@ from losscli.verifier.own.functions import Inputs, RaisedError, floats
 _TRIES, _CALLS = 16, 2048  # points, fewer where so many calls would not do for all entries in doubt
 _STEP = 2.0**-5  # of a difference there, in distances from the point
 _CLOSE = 2.0**-10  # of a jump, what a gradient varies by between the point and those around it
+_SHEER = (Reason.DISCONTINUITY, Reason.METHODS_DISAGREE)  # what a jump, √|x| and |x|^1.5 at 0 look like
 _LIKE = 2.0**-4  # of a jump, how near a claim there must be to its slope to count
 
 
 @dataclass(frozen=True)
 class Surroundings:
-    """The points around one at which all inputs are moved a little, within the ``bounds`` of those that have any."""
+    """The points around one at which all inputs are moved a little, within the ``bounds`` of those that have any.
+
+    ``drawn`` says that nobody has asked for this very point; ``sheer`` collects how many of its entries have no slope.
+    """
 
     entries: Entries
     claim: Array
     bounds: Mapping[str, tuple[float, float]]
     seed: int = 0
+    drawn: bool = False
+    sheer: list[int] = field(default_factory=list)
 
     def claims(self, x: Array) -> Array:
         """The gradient claimed at an input while the others are moved."""
         return self._at(self._others).claims(x)
 
-    def widened(self, found: Found) -> Slopes:
+    def seen(self, found: Found) -> Found:
+        """A column with the kinks around it; of a drawn point no slope is missing where the value jumps or has none."""
+        slopes = self._widened(found)
+        if not self.drawn:
+            return replace(found, slopes=slopes)
+        moot = np.isin(slopes.reason, _SHEER) & ~slopes.kink
+        self.sheer.append(int(moot.sum()))
+        return replace(found, slopes=slopes, column=replace(found.column, moot=moot))
+
+    def _widened(self, found: Found) -> Slopes:
         """Slopes in which an entry that fails is on a kink, where what is claimed is a mean of slopes around it.
 
         A subgradient is such a mean (Clarke 1975), whatever the slopes along the axes are. A gradient claimed nearby
