@@ -9,8 +9,10 @@ import pytest
 
 import losscli
 from losscli.dialects import dialects_of, like
+from losscli.errors import LosscliError
 from losscli.loss import Bound, catalogue
 from losscli.results import Wants
+from losscli.verifier.diagnosis import scene
 from losscli.verifier.diagnosis.scales import scales_of
 from losscli.verifier.dumps.claims import Claims, verify
 from losscli.verifier.points import draw
@@ -49,3 +51,15 @@ def test_names_of_factors_are_of_finite_numbers(delta: float) -> None:
     scales = scales_of(bound, made, "mean")
     assert any("delta" in word for word in scales)
     assert all(np.isfinite(scale) and scale != 0.0 for scale in scales.values())
+
+
+@pytest.mark.parametrize("name", ["bce", "focal", "circle", "giou", "multiclass-hinge"])
+def test_what_cannot_be_made_of_data_explains_nothing(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A loss that cannot be asked is not asked: an index that does not fit is a mistake of ours.
+    monkeypatch.setattr(scene, "_REFUSED", (LosscliError, ArithmeticError))
+    reads = losscli.get(name).reads
+    bound, data = losscli.get(name).bind(), dict(draw(reads, np.random.default_rng(1), reads.default_link, rows=6))
+    for wrt in reads.differentiable:
+        gradient = losscli.evaluate(bound, data, wants=Wants(grad=wrt)).gradient
+        wrong = gradient + 0.1 * np.sin(np.arange(gradient.size)).reshape(gradient.shape)
+        assert verify(bound, data, Claims(grad=wrong), wrt=wrt).verdict == "fail"

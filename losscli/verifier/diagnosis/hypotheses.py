@@ -24,7 +24,7 @@ from losscli.loss import Bound, Loss, Parameter, catalogue
 from losscli.plan import Plan
 from losscli.results import Reduction
 from losscli.verifier.diagnosis import class_mistakes, mistakes
-from losscli.verifier.diagnosis.scene import Found, Hypothesis, Scene, told
+from losscli.verifier.diagnosis.scene import Found, Hypothesis, Scene, is_form, told
 from losscli.verifier.numeric.differences import BoolArray
 
 # As many rows as tell one mistake from another, and no more numbers than a moment's work.
@@ -193,7 +193,8 @@ def _links(scene: Scene) -> Found:
     for link in scene.plan.signature.links:
         if link != given:
             yield f"{given} read as {link}", told(_read_as, scene, link)
-            yield f"the slope by {link}, not by {given}", told(scene.converted, link)
+            if is_form(given, link):
+                yield f"the slope by {link}, not by {given}", told(scene.converted, link)
     columns = scene.plan.columns
     for other in scene.plan.signature.differentiable:
         if other != scene.name and other in columns and columns[other].shape == columns[scene.name].shape:
@@ -295,8 +296,11 @@ def _bound(scene: Scene, loss: Loss, params: Mapping[str, Any]) -> Array:
 def other_losses(scene: Scene) -> Found:
     """Other losses that read the same inputs, with the parameters that they share."""
     mine = scene.bound.loss
+    soft = scene.target is not None and scene.target.index is None
     for name, loss in catalogue().items():
         reads = loss.reads
+        if soft and not reads.soft:
+            continue
         same = reads.layout == mine.reads.layout and reads.names == mine.reads.names and scene.plan.link in reads.links
         if not same or name == mine.name or scene.name not in reads.differentiable or loss.costly:
             continue

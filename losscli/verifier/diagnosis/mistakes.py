@@ -120,7 +120,8 @@ def _of_order(scene: Scene, order: int) -> Array:
 def of_curvature(scene: Scene) -> Found:
     """Second derivatives that are something else, and first ones that are second."""
     if scene.order == 1:
-        yield "the diagonal of the Hessian", told(_of_order, scene, 2)
+        if scene.curved:
+            yield "the diagonal of the Hessian", told(_of_order, scene, 2)
         return
     first = replace(scene.slopes, order=1)
 

@@ -12,24 +12,17 @@ import numpy as np
 from losscli import stable
 from losscli.errors import LosscliError
 from losscli.evaluate import denominator
-from losscli.inputs import Array, Target
+from losscli.inputs import Array, Target, no_curve
 from losscli.loss import Bound, Pooled
 from losscli.plan import Plan
 from losscli.results import Reduction
 from losscli.targets import Table, arrange
 from losscli.verifier.allowance import ExactSlopes
 
-# What other data, or another loss, may be refused for: then it explains nothing.
-_REFUSED = (
-    LosscliError,
-    ArithmeticError,
-    LookupError,
-    ValueError,
-    TypeError,
-    AttributeError,
-    AssertionError,
-    RuntimeError,
-)
+# What other data, another loss, or curvatures that it has not, may be refused for: then it explains nothing.
+_REFUSED = (LosscliError, ArithmeticError, LookupError, ValueError, NotImplementedError)
+# Ways of giving the same number.
+_FORMS = ({"logits", "probs", "log-probs"}, {"rate", "log-rate"}, {"masses", "log-masses"})
 
 
 @dataclass(frozen=True)
@@ -109,6 +102,15 @@ class Scene:
             return self.made(self.bound, self.plan, self.scale(self.bound, self.whole))
 
     @cached_property
+    def curved(self) -> bool:
+        """Whether the loss has second derivatives by the input."""
+        fold = self.slopes.fold
+        if fold.hessian is no_curve or not self.plan.signature.entry(self.name).curved:
+            return False
+        with np.errstate(all="ignore"):
+            return self.bound(*fold.variables).hess is not None
+
+    @cached_property
     def truth(self) -> Array:
         """The right slopes, laid out."""
         with np.errstate(all="ignore"):
@@ -138,7 +140,9 @@ class Scene:
         return self.filled(self.made(self.bound, change(self.plan), self.slopes.scale))
 
     def other(self, bound: Bound) -> Array:
-        """The slopes of another loss."""
+        """The slopes of another loss; an empty array where it has none by the input."""
+        if self.name not in bound.loss.reads.differentiable:
+            return np.empty(0)
         change: Callable[[Plan], Plan] = lambda p: replace(p, signature=bound.loss.reads)  # noqa: E731
         return self.filled(self.made(bound, change(self.plan), self.scale(bound, change(self.whole))))
 
@@ -219,8 +223,13 @@ def softmax(z: Array, axis: int = -1) -> Array:
     return np.asarray(e / e.sum(axis=axis, keepdims=True))
 
 
+def is_form(given: str, wanted: str) -> bool:
+    """Whether two ways of giving inputs are forms of the same number."""
+    return any({given, wanted} <= forms for forms in _FORMS)
+
+
 def _convert(x: Array, given: str, wanted: str, simplex: bool) -> Array:
-    """An input in another form; ValueError for forms that are not numbers of one kind."""
+    """An input in another form of the same number."""
     if given == "logits":
         p = softmax(x) if simplex else stable.sigmoid(x)
         if simplex and wanted == "log-probs":
@@ -230,12 +239,7 @@ def _convert(x: Array, given: str, wanted: str, simplex: bool) -> Array:
                 - np.log(np.exp(x - x.max(axis=-1, keepdims=True)).sum(-1, keepdims=True))
             )
         return np.log(p) if wanted == "log-probs" else p
-    logarithm = {"probs": "log-probs", "rate": "log-rate", "masses": "log-masses"}
-    if logarithm.get(given) == wanted:
-        return np.log(x)
-    if logarithm.get(wanted) == given:
-        return np.exp(x)
     if wanted == "logits":
         p = np.exp(x) if given == "log-probs" else x
         return np.log(p) if simplex else np.log(p) - np.log1p(-p)
-    raise ValueError(f"{given} and {wanted} are not forms of one number")
+    return np.log(x) if wanted.startswith("log-") else np.exp(x)
