@@ -101,7 +101,7 @@ class Twofold:
     def __sub__(self, other: Twofold | float) -> Twofold:
         return self + -other
 
-    def __mul__(self, other: Twofold | float) -> Twofold:
+    def __mul__(self, other: Twofold | Array | float) -> Twofold:
         if not isinstance(other, Twofold):
             high, low = two_product(self.high, other)
             return _joined(high, low + self.low * other)
@@ -126,6 +126,11 @@ class Twofold:
         root = np.sqrt(self.high)
         rest = self - Twofold(*two_product(root, root))
         return _joined(root, np.where(root > 0.0, rest.high / (2.0 * root), 0.0))
+
+    @property
+    def T(self) -> Twofold:  # noqa: N802
+        """Rows and columns exchanged, as NumPy calls it."""
+        return Twofold(self.high.T, self.low.T)
 
     def sum(self, axis: int) -> Twofold:
         """The sum along an axis: halves are added up until one is left."""

@@ -45,49 +45,57 @@ def ctc(p: Any, labels: Any, lengths: Any, blank: Any) -> Any:
 _HEIGHTS: dict[Any, Any] = {}
 
 
-def sinkhorn(x: Any, y: Any, epsilon: Any, p: Any, debiased: Any) -> Any:
+def sinkhorn(x: Any, y: Any, x_mass: Any, y_mass: Any, epsilon: Any, p: Any, debiased: Any) -> Any:
     """The dual's value at its maximum; where a search ended another one starts, as its sums at the end tell it all."""
-    samples = [[[mpmath.mpf(c) for c in point] for point in one] for one in (x, y)]
+    masses = [m or [1] * len(one) for one, m in ((x, x_mass), (y, y_mass))]
+    samples = [
+        [[mpmath.mpf(c) for c in point] for point, m in zip(one, mass, strict=True) if m]
+        for one, mass in zip((x, y), masses, strict=True)
+    ]
+    shares = [[mpmath.mpf(m) / sum(map(mpmath.mpf, mass)) for m in mass if m] for mass in masses]
 
     def of(a: int, b: int) -> Any:
         gaps = [[sum((c - d) ** 2 for c, d in zip(r, s, strict=True)) for s in samples[b]] for r in samples[a]]
         costs = [[(s if p == 2 else mpmath.sqrt(s)) / epsilon for s in row] for row in gaps]
-        key = (a, b, len(costs), len(costs[0]), str(epsilon), p)
-        found = _dual(costs, _HEIGHTS[key]) if key in _HEIGHTS else None
-        value, _HEIGHTS[key] = found or _from_afar(costs)
+        key = (a, b, len(costs), len(costs[0]), str(epsilon), p, str(masses))
+        found = _dual(costs, shares[a], shares[b], _HEIGHTS[key]) if key in _HEIGHTS else None
+        value, _HEIGHTS[key] = found or _from_afar(costs, shares[a], shares[b])
         return value
 
     return epsilon * (of(0, 1) - (of(0, 0) + of(1, 1)) / 2 if debiased else of(0, 1))
 
 
-def _from_afar(costs: Any) -> Any:
+def _from_afar(costs: Any, rows: Any, columns: Any) -> Any:
     """First costs that are divided by a large number, and few digits."""
     level, v = max(1, max(map(max, costs))), [mpmath.mpf(0)] * len(costs[0])
     digits = mpmath.mp.dps
     while level > 1:
         with mpmath.workdps(25):
-            _, v = _dual([[c / level for c in row] for row in costs], [s / level for s in v], mpmath.mpf("1e-3"), 500)
+            near = [[c / level for c in row] for row in costs]
+            _, v = _dual(near, rows, columns, [s / level for s in v], mpmath.mpf("1e-3"), 500)
         v, level = [s * level for s in v], level / 2
     with mpmath.workdps(25):
-        _, v = _dual(costs, v, mpmath.mpf("1e-12"), 500)
+        _, v = _dual(costs, rows, columns, v, mpmath.mpf("1e-12"), 500)
     with mpmath.workdps(digits):
-        return _dual(costs, v, steps=500)
+        return _dual(costs, rows, columns, v, steps=500)
 
 
-def _dual(costs: Any, v: Any, enough: Any = None, steps: int = 12) -> Any:
+def _dual(costs: Any, rows: Any, columns: Any, v: Any, enough: Any = None, steps: int = 12) -> Any:
     """Newton's method for the columns' sums, each row having its own; None where it takes long."""
-    n, m = len(costs), len(v)
+    m = len(v)
     enough = enough or mpmath.mpf(10) ** (12 - mpmath.mp.dps)
-    plan, value, lack = _columns(costs, v)
+    plan, value, lack = _columns(costs, rows, columns, v)
     for _ in range(steps):
         if sum(map(abs, lack)) <= enough:
             return value, v
-        links = [[n * sum(row[j] * row[k] for row in plan) for k in range(m)] for j in range(m)]
+        links = [
+            [sum(row[j] * row[k] / a for row, a in zip(plan, rows, strict=True)) for k in range(m)] for j in range(m)
+        ]
         ridge = enough * enough
         while True:
             to = [a + b for a, b in zip(v, _heights(links, lack, ridge), strict=True)]
             if max(abs(a - b) for a, b in zip(to, v, strict=True)) < 20:
-                made = _columns(costs, to)
+                made = _columns(costs, rows, columns, to)
                 if sum(map(abs, made[2])) < sum(map(abs, lack)) or made[1] > value + sum(map(abs, lack)) / 1000:
                     break
             ridge = max(ridge * 1000, sum(map(abs, lack)) / 10**9)
@@ -95,17 +103,16 @@ def _dual(costs: Any, v: Any, enough: Any = None, steps: int = 12) -> Any:
     return None
 
 
-def _columns(costs: Any, v: Any) -> Any:
+def _columns(costs: Any, rows: Any, columns: Any, v: Any) -> Any:
     """The plan whose rows have their masses, the dual's value, and what the columns lack."""
-    n, m = len(costs), len(v)
-    plan, value = [], sum(v) / m
-    for row in costs:
+    plan, value = [], sum(b * s for b, s in zip(columns, v, strict=True))
+    for row, a in zip(costs, rows, strict=True):
         top = max(s - c for s, c in zip(v, row, strict=True))
-        powers = [mpmath.exp(s - c - top) for s, c in zip(v, row, strict=True)]
+        powers = [b * mpmath.exp(s - c - top) for b, s, c in zip(columns, v, row, strict=True)]
         total = sum(powers)
-        plan.append([one / total / n for one in powers])
-        value -= (top + mpmath.log(total / m)) / n
-    return plan, value, [mpmath.mpf(1) / m - sum(row[j] for row in plan) for j in range(m)]
+        plan.append([a * one / total for one in powers])
+        value -= a * (top + mpmath.log(total))
+    return plan, value, [b - sum(row[j] for row in plan) for j, b in enumerate(columns)]
 
 
 def _heights(links: Any, lack: Any, ridge: Any) -> Any:

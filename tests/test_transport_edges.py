@@ -11,6 +11,7 @@ from typing import Any
 
 import mpmath
 import numpy as np
+import plain
 import pytest
 from accuracy import Draw, check
 
@@ -262,3 +263,46 @@ def test_masses_on_the_command_line(tmp_path: Path) -> None:
     assert "the masses of x_mass are all 0" in done.stderr
     done = compute("x.csv", "y.csv", "a.csv", "a.csv", "--p", "2", "-q")
     assert done.returncode == 0
+
+
+MASSES = {
+    "plain": ([1.5, 0.5, 2.0, 0.25], [0.75, 1.0, 3.0]),
+    # A point without mass is none; one of hardly any is nearly all that its own column is filled from.
+    "none and hardly any": ([0.0, 1e-9, 7e5, 1.25], [2.0, 0.0, 3.0]),
+}
+
+
+@pytest.mark.parametrize("masses", MASSES)
+@pytest.mark.parametrize("p", [1, 2])
+@pytest.mark.parametrize("debiased", [False, True])
+@pytest.mark.parametrize("epsilon", [0.01, 0.5, 20.0])
+def test_sinkhorn_with_masses_is_the_dual_at_50_digits(masses: str, p: int, debiased: bool, epsilon: float) -> None:
+    a, b = MASSES[masses]
+    x, y = X[:4, :2], Y[:3, :2]
+    data = {"x": x, "y": y, "x_mass": np.array(a), "y_mass": np.array(b)}
+    found = evaluate(get("sinkhorn").bind(p=p, debiased=debiased, epsilon=epsilon), data, wants=Wants(grad="x"))
+    with mpmath.workdps(50):
+
+        def exact(step: Any) -> Any:
+            moved = [[mpmath.mpf(c) for c in row] for row in x.tolist()]
+            moved[3][0] += step
+            return plain.sinkhorn(moved, y.tolist(), a, b, mpmath.mpf(epsilon), p, debiased)
+
+        h = mpmath.mpf(10) ** -15
+        whole, steep = exact(0), (exact(h) - exact(-h)) / (2 * h)
+        assert abs(float(found.value) - whole) <= 4 * 2.0**-52 * abs(whole)
+        assert abs(found.gradient[3, 0] - steep) <= 4 * 2.0**-52 * abs(steep)
+    assert not found.gradient[[m == 0.0 for m in a]].any()
+
+
+def test_sinkhorns_masses_are_shares_and_those_of_points_that_coincide_add_up() -> None:
+    def cost(x: Any, y: Any, **masses: Any) -> float:
+        return float(evaluate(get("sinkhorn").bind(epsilon=0.3), {"x": x, "y": y, **masses}).value)
+
+    alike = cost(X, Y)
+    assert cost(X, Y, x_mass=np.full(40, 0.5), y_mass=np.full(25, 2.0**70)) == alike
+    assert cost(X, Y, x_mass=np.full(40, 0.3)) == pytest.approx(alike, rel=1e-15)
+    counts = np.arange(1, 26) % 4
+    assert cost(X, Y, y_mass=counts.astype(float)) == pytest.approx(cost(X, np.repeat(Y, counts, axis=0)), rel=1e-14)
+    with pytest.raises(DataError, match="masses of x_mass are all 0"):
+        cost(X, Y, x_mass=np.zeros(40))

@@ -1,7 +1,7 @@
 """Entropic transport between two samples: potentials by ε-scaling and Newton's method, refined to two floats.
 
-Conventions. Samples x (N, D) and y (M, D) of points of equal mass, potentials u (N,) and v (M,): the plan is
-exp((u_i + v_j - cost_ij)/ε)/(N M). Costs are of about 1, and at most some 2^40 ε.
+Conventions. Samples x (N, D) and y (M, D) of points with shares a (N,) and b (M,) of their masses, potentials u (N,)
+and v (M,): the plan is a_i b_j exp((u_i + v_j - cost_ij)/ε). Costs are of about 1, and at most some 2^40 ε.
 """
 
 from __future__ import annotations
@@ -51,9 +51,43 @@ def _settle(weight: Array, excess: Array, ridge: float) -> Array:
     return out
 
 
-def _links(plan: Array) -> Array:
-    """How tightly the rows of a plan bind its columns to one another; of equal masses of the rows."""
-    made = len(plan) * (plan.T @ plan)
+@dataclass(frozen=True)
+class Masses:
+    """The masses of a sample's points, none of them 0, and their sum: shares of it are what counts.
+
+    Masses of 1 change no bit of anything.
+    """
+
+    mass: Array
+    total: Twofold | float
+
+    @classmethod
+    def of_points(cls, count: int, mass: Array | None) -> Masses:
+        """Masses of 1 for so many points, or those that are given, in units of a power of two near the largest."""
+        if mass is None:
+            return cls(np.ones(count), float(count))
+        mass = mass[mass > 0.0]
+        whole = np.ldexp(mass, -int(np.frexp(mass.max())[1]))
+        return cls(whole, Twofold.of(whole).sum(axis=0))
+
+    @property
+    def sum(self) -> float:
+        """Their sum as one float."""
+        return float(self.total.value) if isinstance(self.total, Twofold) else self.total
+
+    def mean(self, per_point: Array) -> Array:
+        """The weighted mean along the last axis."""
+        return np.asarray((per_point * self.mass).sum(axis=-1) / self.sum)
+
+    def average(self, per_point: Twofold) -> Twofold:
+        """The same of sums of two floats."""
+        return (per_point * self.mass).sum(axis=-1) / self.total
+
+
+def _links(plan: Array, rows: Masses) -> Array:
+    """How tightly the rows of a plan bind its columns to one another."""
+    root = plan / np.sqrt(rows.mass)[:, None]
+    made = rows.sum * (root.T @ root)
     np.fill_diagonal(made, 0.0)
     return made
 
@@ -64,20 +98,23 @@ class _Floats:
 
     cost: Array
     epsilon: float
+    first: Masses
+    second: Masses
 
     def rows(self, v: Array) -> Array:
         """The u at which every row of the plan has its mass."""
         z = (v - self.cost) / self.epsilon
         top = z.max(axis=1, keepdims=True)
-        return np.asarray(-self.epsilon * (np.log(np.exp(z - top).mean(axis=1)) + top[:, 0]))
+        return np.asarray(-self.epsilon * (np.log(self.second.mean(np.exp(z - top))) + top[:, 0]))
 
     def plan(self, v: Array) -> Array:
         """The plan of v, all of whose rows have their mass."""
-        return np.asarray(np.exp((self.rows(v)[:, None] + v - self.cost) / self.epsilon) / self.cost.size)
+        each = np.exp((self.rows(v)[:, None] + v - self.cost) / self.epsilon)
+        return np.asarray(each * self.first.mass[:, None] * self.second.mass / (self.first.sum * self.second.sum))
 
     def excess(self, plan: Array) -> Array:
         """The mass that each column lacks."""
-        return np.asarray(1.0 / plan.shape[1] - plan.sum(axis=0))
+        return np.asarray(self.second.mass / self.second.sum - plan.sum(axis=0))
 
     def solve(self, v: Array, enough: float) -> Array:
         """The v at which the columns have theirs, or at which no step brings them closer."""
@@ -91,7 +128,7 @@ class _Floats:
 
     def _step(self, v: Array, plan: Array, lack: Array) -> Array:
         """Newton's step, held back until the dual rises or the columns come closer to their masses."""
-        links = _links(plan)
+        links = _links(plan, self.first)
         size, height = np.abs(lack).sum(), self.height(v)
         for ridge in _RIDGES:
             to = v + self.epsilon * np.linalg.solve(np.diag(links.sum(axis=1) + ridge) - links, lack)
@@ -99,17 +136,17 @@ class _Floats:
             if closer or self.height(to) > height + _RISE * self.epsilon * size:
                 return np.asarray(to)
         # Half of Sinkhorn's own step.
-        full = np.maximum(plan.sum(axis=0) * plan.shape[1], np.finfo(float).tiny)
+        full = np.maximum(plan.sum(axis=0) * self.second.sum / self.second.mass, np.finfo(float).tiny)
         return np.asarray(v - 0.5 * self.epsilon * np.log(full))
 
     def height(self, v: Array) -> float:
         """The dual's value at v."""
-        return float(self.rows(v).mean() + v.mean())
+        return float(self.first.mean(self.rows(v)) + self.second.mean(v))
 
 
 @dataclass(frozen=True)
 class _Met:
-    """Potentials, and how much more than its mass each row and column of their plan has, relative to it."""
+    """Potentials, how much more than its mass each row and column of their plan has, relative to it."""
 
     u: Twofold
     v: Twofold
@@ -118,7 +155,7 @@ class _Met:
 
     @property
     def size(self) -> float:
-        """How far the masses are off."""
+        """How far the masses are off: all alike, since a small one has slopes of its own."""
         return float(np.abs(self.rows).mean() + np.abs(self.columns).mean())
 
 
@@ -130,6 +167,8 @@ class Transport:
     y: Array
     epsilon: float
     p: int
+    first: Masses
+    second: Masses
 
     @cached_property
     def apart(self) -> Apart:
@@ -148,9 +187,9 @@ class Transport:
         v, cost = np.zeros(len(self.y)), self.cost.high
         level = largest = float(cost.max())
         while level * _LOWER > self.epsilon:
-            v = _Floats(cost, level).solve(v, _NEAR)
+            v = _Floats(cost, level, self.first, self.second).solve(v, _NEAR)
             level *= _LOWER
-        last = _Floats(cost, self.epsilon)
+        last = _Floats(cost, self.epsilon, self.first, self.second)
         v = last.solve(v, max(1e-13, 2.0**-50 * largest / self.epsilon))
         return self._refined(Twofold.of(last.rows(v)), Twofold.of(v))
 
@@ -160,14 +199,15 @@ class Transport:
 
     def _met(self, u: Twofold, v: Twofold) -> _Met:
         """The potentials with u brought to where the rows have their masses."""
-        rest = self.less(u, v).sum(axis=1) / float(len(self.y))
+        rest = self.second.average(self.less(u, v))
         u = u - Twofold.of(np.log1p(rest.high)) * self.epsilon
         less = self.less(u, v)
-        return _Met(u, v, (less.sum(axis=1) / float(len(self.y))).value, (less.sum(axis=0) / float(len(self.x))).value)
+        rows, columns = self.second.average(less).value, self.first.average(less.T).value
+        return _Met(u, v, rows, columns)
 
     def _refined(self, u: Twofold, v: Twofold) -> tuple[Twofold, Twofold]:
         """Newton's steps from potentials of one float to those of two."""
-        now = self._met(u, v)
+        now = self._scaled(self._met(u, v))
         floor = _FLOOR * float(self.cost.high.max()) / self.epsilon
         for _ in range(_FINE_STEPS):
             # What is left when little is left is noise: one try tells.
@@ -178,21 +218,34 @@ class Transport:
             now = after
         return now.u, now.v
 
+    def _scaled(self, now: _Met) -> _Met:
+        """Sinkhorn's own steps, for columns whose masses are so small that one float has not looked at them."""
+        for _ in range(_FINE_STEPS):
+            if np.abs(now.columns).max() <= _NEAR:
+                break
+            after = self._met(now.u, now.v - Twofold.of(self.epsilon * np.log1p(now.columns)))
+            if after.size > 0.9 * now.size:
+                break
+            now = after
+        return now
+
     def _moved(self, now: _Met, ridge: float) -> _Met | None:
         # Its tiny entries bind columns where no others do: 1 and what is less than it would not hold them.
-        plan = np.exp(((now.u[:, None] + now.v[None, :] - self.cost) / self.epsilon).high) / self.cost.high.size
-        lack = now.rows @ plan - now.columns / len(self.y)
-        way = _settle(_links(plan), lack, ridge)
+        first, second = self.first, self.second
+        each = np.exp(((now.u[:, None] + now.v[None, :] - self.cost) / self.epsilon).high)
+        plan = each * first.mass[:, None] * second.mass / (first.sum * second.sum)
+        lack = now.rows @ plan - now.columns * second.mass / second.sum
+        way = _settle(_links(plan, first), lack, ridge)
         if np.abs(way).max() > _REACH:
             return None
-        back = now.rows + plan @ way * len(self.x)
+        back = now.rows + plan @ way * first.sum / first.mass
         return self._met(now.u - Twofold.of(self.epsilon * back), now.v + Twofold.of(self.epsilon * way))
 
     @cached_property
     def value(self) -> Twofold:
         """The dual there, which is the transport's price."""
         u, v = self.potentials
-        return u.sum(axis=0) / float(len(self.x)) + v.sum(axis=0) / float(len(self.y))
+        return self.first.average(u) + self.second.average(v)
 
     @property
     def size(self) -> float:
@@ -203,5 +256,8 @@ class Transport:
         """By x and by y: the cost's, at the plan."""
         steep = self.apart.unit * self.apart.distance[:, :, None] if self.p == 2 else self.apart.unit
         pairs = steep * (self.less(*self.potentials) + 1.0)[:, :, None]
-        by = [pairs.sum(axis=axis).times(float(self.p)) / float(self.cost.high.size) for axis in (1, 0)]
+        first, second = self.first, self.second
+        by_x = (pairs * second.mass[None, :, None]).sum(axis=1) * first.mass[:, None]
+        by_y = (pairs * first.mass[:, None, None]).sum(axis=0) * second.mass[:, None]
+        by = [one.times(float(self.p)) / first.total / second.total for one in (by_x, by_y)]
         return by[0], -by[1]

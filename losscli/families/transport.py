@@ -1,7 +1,7 @@
 """Two samples of the same thing: how their points lie apart, and in what order numbers on a line are brought together.
 
-Conventions. N points x and M points y of D coordinates; every point of a sample has the same mass, unless numbers on a
-line are given theirs.
+Conventions. N points x and M points y of D coordinates; every point of a sample has the same mass, unless masses are
+given.
 """
 
 from __future__ import annotations
@@ -212,6 +212,19 @@ def _inputs(axes: Sequence[str], says: str) -> tuple[Input, ...]:
     )
 
 
+def massless(x_mass: Array | None, y_mass: Array | None) -> str:
+    """The name of masses that are all 0; empty: there are none."""
+    given = (("x_mass", x_mass), ("y_mass", y_mass))
+    return next((name for name, mass in given if mass is not None and not mass.any()), "")
+
+
+def _masses(help_text: str) -> tuple[Input, ...]:
+    return tuple(
+        Input(f"{name}_mass", NON_NEGATIVE, help=help_text.format(axis), axes=axis, optional=True)
+        for name, axis in (("x", "N"), ("y", "M"))
+    )
+
+
 _SQUARES = "[[sum((c - d)**2 for c, d in zip(a, b)) for j, b in enumerate({1}){2}] for i, a in enumerate({0})]"
 SAMPLES = Signature(
     "samples",
@@ -228,22 +241,19 @@ SAMPLES = Signature(
         )
     },
 )
+WEIGHED = Signature(
+    "weighed-samples",
+    (*SAMPLES.inputs, *_masses("the masses of its points ({}), any sum; without them all alike")),
+    "groups",
+    {"values": Link(plain("x", "y"), ())},
+)
 _SORTED = "sorted([(a, 1 if {0}_mass == None else {0}_mass[i]) for i, a in enumerate({0})])"
 _SUMS = "[sum(m for a, m in {0}[:k]) for k in range(len({0}) + 1)]"
 LINE = Signature(
     "samples-of-numbers",
     (
         *_inputs(("N", "M"), "the sample's numbers ({0[0]}), in any order; all rows are one sample"),
-        *(
-            Input(
-                f"{name}_mass",
-                NON_NEGATIVE,
-                help=f"their masses ({axis}), any sum; without them all alike",
-                axes=axis,
-                optional=True,
-            )
-            for name, axis in (("x", "N"), ("y", "M"))
-        ),
+        *_masses("their masses ({}), any sum; without them all alike"),
     ),
     "groups",
     {

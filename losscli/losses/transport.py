@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from losscli.families.transport import LINE, SAMPLES, Coupling, Discrepancy, Profile, meetings
+from losscli.families.transport import LINE, SAMPLES, Coupling, Discrepancy, Profile, massless, meetings
 from losscli.loss import Batch, Fault, Kinks, Param, loss
 from losscli.stable import Array
 from losscli.twofold import Twofold, exp_less_one
@@ -151,8 +151,8 @@ def _line_pieces(x: Array, y: Array, x_mass: Array | None, y_mass: Array | None,
 
 def _nothing(_: Array, __: Array, x_mass: Array | None, y_mass: Array | None, **___: Any) -> Fault | None:
     """A sample without any mass."""
-    empty = [name for name, mass in (("x_mass", x_mass), ("y_mass", y_mass)) if mass is not None and not mass.any()]
-    return Fault(0, empty[0], (), "domain", f"the masses of {empty[0]} are all 0") if empty else None
+    name = massless(x_mass, y_mass)
+    return Fault(0, name, (), "domain", f"the masses of {name} are all 0") if name else None
 
 
 @loss(
