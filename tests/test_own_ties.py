@@ -76,6 +76,13 @@ def test_a_mean_of_the_slopes_all_around_passes_though_no_axis_shows_it(check, n
     assert about["counts"]["kink_ok"] > 0
 
 
+@pytest.mark.parametrize("shape", ["7,31", "3,5"])
+def test_the_middle_one_of_many_equal_numbers_is_found(check, shape):
+    text = RIGHT.replace("first(x, 1)", "first(x, x.shape[1] // 2)")
+    code, about = check(text, "middle", "--shape", shape)
+    assert (code, about["counts"]["inconclusive"], about["counts"]["fail"]) == (0, 0, 0)
+
+
 @pytest.mark.parametrize("name", list(WRONG))
 def test_what_is_no_mean_of_the_slopes_all_around_fails(check, name):
     tied = "(np.ptp(x, axis=1, keepdims=True) == 0.0)"

@@ -21,8 +21,8 @@ Gradient = Callable[[Array], Array]
 
 _ROWS = 16  # of a function that mixes its rows, each moved by itself
 _TRIES = 16  # points beside, whose gradients say what a subgradient may be
-_CORNERS = 4  # points on the side where every entry claims least, and where it claims most
-_BESIDE, _CLOSEST = 2.0**-20, 2.0**-30  # how far they are, in sizes of the input
+_CORNERS = 12  # points on the side where every entry claims least, and where it claims most
+_BESIDE, CLOSEST = 2.0**-20, 2.0**-30  # how far they are, in sizes of the input
 _CLOSE = 2.0**-10  # of what claims nearby vary by: how far a gradient changes until there
 
 
@@ -118,13 +118,13 @@ class Tied:
         Of ten entries on kinks of their own hardly any random point has all on the side where they claim most: that
         side is known, entry by entry, from the first points.
         """
-        rng, reach = np.random.default_rng(seed), np.where(self.kinked, _CLOSEST, 0.0)
+        rng, reach = np.random.default_rng(seed), np.where(self.kinked, CLOSEST, 0.0)
         steps = rng.uniform(-1.0, 1.0, (_TRIES, *self.x.shape))
         claims = np.stack([self._claim(reach * step) for step in steps])
         rising = np.sign(np.nansum(steps * (claims - np.nanmean(claims, axis=0)), axis=0))
         corners = rng.uniform(0.0, 1.0, (_CORNERS, *self.x.shape)) * rising
         claims = np.concatenate(
-            [claims, [self._claim(sign * reach * step) for step in corners for sign in (-1.0, 1.0)]]
+            [claims, [self._claim(sign * reach * step) for sign in (-1.0, 1.0) for step in corners]]
         )
         along = np.stack([self._along(claim) for claim in claims])
         least, most = np.fmin.reduce(along), np.fmax.reduce(along)

@@ -5,22 +5,26 @@ The middle one of three equal numbers stays the same whichever of them moves, an
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import cycle, product
 
 import numpy as np
 
 from losscli.inputs import Array, Bools
 from losscli.verifier.ledger import Found
 from losscli.verifier.numeric.differences import Reason, Slopes
+from losscli.verifier.numeric.tied import CLOSEST
 from losscli.verifier.numeric.verdict import FAIL, KINK_FAIL, judge
 from losscli.verifier.objective import Column
 from losscli.verifier.own.entries import Entries
 from losscli.verifier.own.functions import Inputs, RaisedError, floats
 
-_TRIES, _CALLS = 16, 2048  # points, fewer where so many calls would not do for all entries in doubt
-_STEP = 2.0**-5  # of a difference there, in distances from the point
+_RANDOM, _TURNS = 64, 64  # points: the entries of a row in random orders, and turned so that each has every place
+_ENDS = 3  # of what is claimed at these points, on either side, one of which must prove true
+_CALLS = 2048  # to prove what is claimed at these points, where rows are not independent
+_STEP = 2.0**-7  # of a difference there, in distances from the point: less than from one entry of a row to the next
 _CLOSE = 2.0**-10  # of a jump, what a gradient varies by between the point and those around it
 _SHEER = (Reason.DISCONTINUITY, Reason.METHODS_DISAGREE)  # what a jump, √|x| and |x|^1.5 at 0 look like
 _LIKE = 2.0**-4  # of a jump, how near a claim there must be to its slope to count
@@ -41,8 +45,12 @@ class Surroundings:
     sheer: list[int] = field(default_factory=list)
 
     def claims(self, x: Array) -> Array:
-        """The gradient claimed at an input while the others are moved."""
-        return self._at(self._others).claims(x)
+        """The gradient claimed at an input while the others are moved, all up or down or each, by more or by less."""
+        inputs, (side, far) = dict(self.entries.inputs), next(self._ways)
+        for name in floats(inputs):
+            step = self._rng.uniform(-1.0, 1.0, np.shape(inputs[name]))
+            inputs[name] = self._beside(name, far * CLOSEST * (side * np.abs(step) if side else step))
+        return self._at({**inputs, self.entries.name: self.entries.inputs[self.entries.name]}).claims(x)
 
     def seen(self, found: Found) -> Found:
         """A column with the kinks around it; of a drawn point no slope is missing where the value jumps or has none."""
@@ -69,44 +77,63 @@ class Surroundings:
         wanted &= (jump > _CLOSE * np.abs(near).max(axis=0)) & self._within(claimed, near)
         if not wanted.any():
             return found.slopes
-        proved = [
-            np.where(np.abs(claims[column.at] - self._slopes(there, column, wanted)) <= _LIKE * jump, one, np.nan)
-            for (there, claims), one in zip(self._near[: self._tries(wanted)], near, strict=False)
-        ]
+        # A few of the least and of the largest ones are enough.
+        ordered = np.argsort(near[:, wanted], axis=0)
+        telling = np.unique([ordered[:_ENDS], ordered[-_ENDS:]])
+        proved = []
+        for at in telling[: self._affordable(wanted)]:
+            slopes = self._slopes(self._near[at][0], column, wanted)
+            proved.append(np.where(np.abs(near[at] - slopes) <= _LIKE * jump, near[at], np.nan))
         wanted &= self._within(claimed, np.stack(proved))
         return _kinked(found.slopes, wanted, np.fmin.reduce(proved), np.fmax.reduce(proved))
 
     @property
     def _distance(self) -> float:
-        return 2.0 ** -(self.entries.bits // 2 + 2)
+        return 2.0 ** -(self.entries.bits // 2)
 
     @cached_property
     def _near(self) -> list[tuple[Entries, Array]]:
         """The function at points around, and the gradient claimed there; where it raises there is none."""
-        rng = np.random.default_rng(self.seed)
-        moved = (self._moved(rng) for _ in range(_TRIES))
+        x = self.entries.x
+        row = x[0].size if self.entries.separable else x.size
+        turns, orders = min(row, _TURNS), np.random.default_rng(self.seed)
+        moved = [self._moved(orders) for _ in range(_RANDOM)]
+        moved += [self._moved(np.random.default_rng(self.seed), at / turns) for at in range(turns)]
         told = [(one, one.claims(one.x)) for one in map(self._at, moved)]
         return [(one, claims) for one, claims in told if np.isfinite(claims).all()]
 
     @cached_property
-    def _others(self) -> Inputs:
-        moved = self._moved(np.random.default_rng(self.seed))
-        return {**moved, self.entries.name: self.entries.inputs[self.entries.name]}
+    def _ways(self) -> Iterator[tuple[float, float]]:
+        return cycle(product((-1.0, 0.0, 1.0), (0.25, 4.0)))
+
+    @cached_property
+    def _rng(self) -> np.random.Generator:
+        return np.random.default_rng(self.seed)
+
+    def _beside(self, name: str, step: Array) -> Array:
+        """An input moved by so many sizes of its entries, within its bounds."""
+        x = np.asarray(self.entries.inputs[name])
+        return np.clip(x + step * np.maximum(1.0, np.abs(x)), *self.bounds.get(name, (-np.inf, np.inf)))
 
     def _at(self, inputs: Inputs) -> Entries:
         return replace(self.entries, inputs=inputs, raised=[], apart=self.entries.separable)
 
-    def _moved(self, rng: np.random.Generator) -> Inputs:
+    def _moved(self, rng: np.random.Generator, turn: float = 0.0) -> Inputs:
+        """The inputs, their entries moved to places evenly spread over a row, then all of them by part of a turn."""
         inputs = dict(self.entries.inputs)
         for name in floats(inputs):
-            x, (low, high) = np.asarray(inputs[name]), self.bounds.get(name, (-np.inf, np.inf))
-            change = self._distance * np.maximum(1.0, np.abs(x)) * rng.uniform(-1.0, 1.0, x.shape)
-            inputs[name] = np.clip(x + change, low, high)
+            x = np.asarray(inputs[name])
+            table = np.empty((len(x), x[0].size) if self.entries.separable and x.ndim else (1, x.size))
+            # Not quite evenly: entries of two inputs must not meet.
+            evenly = (np.arange(table.shape[1]) + rng.uniform(0.25, 0.75, table.shape)) / table.shape[1]
+            places = rng.permuted(evenly, axis=1)
+            spread = 2.0 * ((places + turn) % 1.0).reshape(x.shape) - 1.0
+            inputs[name] = self._beside(name, self._distance * spread)
         return inputs
 
-    def _tries(self, wanted: Bools) -> int:
+    def _affordable(self, wanted: Bools) -> int:
         calls = 2 if self.entries.separable else 2 * int(wanted.sum())
-        return int(np.clip(_CALLS // calls, 4, _TRIES))
+        return max(4, _CALLS // calls)
 
     def _slopes(self, there: Entries, column: Column, wanted: Bools) -> Array:
         """Central differences at some entries of a column; NaN at the others."""
