@@ -71,8 +71,8 @@ def _heavy(mass: Array | None) -> Any:
         "Feydy et al. (2019), Interpolating between optimal transport and MMD, arXiv:1810.08278, eqs. 1 to 3",
     ),
     peers=(
-        "geomloss SamplesLoss('sinkhorn', p=1 or 2, blur=epsilon**(1/p), debias=debiased)(a, x, b, y) (for p = 2 its cost is"
-        " |x - y|²/2: half of this one at twice the epsilon; stops early)",
+        "geomloss SamplesLoss('sinkhorn', p=1 or 2, blur=epsilon**(1/p), debias=debiased)(a, x, b, y) (for p = 2 its"
+        " cost is |x - y|²/2: half of this one at twice the epsilon; stops early)",
         "POT sinkhorn2(reg=epsilon) (the cost alone, without the entropy; 0 with a NaN slope at reg 1e-3)",
     ),
 )
