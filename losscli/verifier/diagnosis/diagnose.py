@@ -223,6 +223,8 @@ def _local(seen: Claim, scales: Mapping[str, float], places: Mapping[str, BoolAr
     if 2 * np.count_nonzero(local.right(seen, known[word])) <= np.count_nonzero(seen.telling):
         word = ""
     words, truth, fits = local.told(seen, known[word], places), known[word] * seen.truth, seen.fits
-    residual = norm((seen.claim - truth)[fits]) / norm(seen.claim[fits])
+    gap, size = norm((seen.claim - truth)[fits]), norm(seen.claim[fits])
+    # Claims may be zero wherever they are numbers.
+    residual = gap / size if size else math.inf if gap else 0.0
     named = ", ".join(filter(None, (word, words)))
     return _Fit(named, known[word], residual, _PLACES, np.empty(0)) if words else None
