@@ -38,7 +38,7 @@ class Cosines:
         length, breadth = norm(x), norm(y)
         u, v = np.ascontiguousarray(along(x, length)), np.ascontiguousarray(along(y, breadth))
         turn = u @ v.T
-        whole = np.where(np.abs(turn) < _STEEP, 0.0, np.sign(turn))
+        whole = _whole(turn)
         made = cls(u, v, length, breadth, whole, turn)
         for i, j, apart in made._steep():
             turn[i, j] = whole[i, j] * row_sums(apart * apart) / -2.0
@@ -66,6 +66,11 @@ class Cosines:
             starts = np.flatnonzero(np.diff(i, prepend=-1))
             across[i[starts]] += np.add.reduceat(own, starts, axis=0)
         return _upright(across, self.u) / np.where(self.length > 0.0, self.length, np.inf)
+
+
+def _whole(turn: Array) -> Array:
+    """The part of cosines that is told apart: -1 or 1 of steep ones, 0 of the others."""
+    return np.where(np.abs(turn) < _STEEP, 0.0, np.sign(turn))
 
 
 def _upright(across: Array, u: Array) -> Array:
@@ -151,7 +156,7 @@ class _Units:
         length, breadth = norm(x), norm(y)
         u, v = along(x, length), along(y, breadth)
         turn = row_sums(u * v)[:, None]
-        whole = np.where(np.abs(turn) < _STEEP, 0.0, np.sign(turn))
+        whole = _whole(turn)
         apart = v - whole * u
         part = np.where(whole == 0.0, turn, whole * row_sums(apart * apart)[:, None] / -2.0)
         return cls(u, v, length, breadth, whole, part, apart)

@@ -132,7 +132,7 @@ class Tied:
         return least - spare, most + spare
 
     def _claim(self, step: Array) -> Array:
-        return self.gradient(_beside(self.x, step, self.low, self.high))
+        return self.gradient(beside(self.x, step, self.low, self.high))
 
 
 def around(
@@ -141,10 +141,10 @@ def around(
     """Gradients at random points as far around one as ``reach``, in sizes of its entries."""
     rng = np.random.default_rng(seed)
     for _ in range(_TRIES):
-        yield gradient(_beside(x, reach * rng.uniform(-1.0, 1.0, x.shape), low, high))
+        yield gradient(beside(x, reach * rng.uniform(-1.0, 1.0, x.shape), low, high))
 
 
-def _beside(x: Array, step: Array, low: float, high: float) -> Array:
+def beside(x: Array, step: Array, low: float, high: float) -> Array:
     """A point so many sizes of its entries away, but within bounds."""
     return np.clip(x + step * np.maximum(1.0, np.abs(x)), low, high)
 

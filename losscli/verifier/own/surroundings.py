@@ -15,7 +15,7 @@ import numpy as np
 from losscli.inputs import Array, Bools
 from losscli.verifier.ledger import Found
 from losscli.verifier.numeric.differences import Reason, Slopes
-from losscli.verifier.numeric.tied import CLOSEST
+from losscli.verifier.numeric.tied import CLOSEST, beside
 from losscli.verifier.numeric.verdict import FAIL, KINK_FAIL, judge
 from losscli.verifier.objective import Column
 from losscli.verifier.own.entries import Entries
@@ -112,8 +112,7 @@ class Surroundings:
 
     def _beside(self, name: str, step: Array) -> Array:
         """An input moved by so many sizes of its entries, within its bounds."""
-        x = np.asarray(self.entries.inputs[name])
-        return np.clip(x + step * np.maximum(1.0, np.abs(x)), *self.bounds.get(name, (-np.inf, np.inf)))
+        return beside(np.asarray(self.entries.inputs[name]), step, *self.bounds.get(name, (-np.inf, np.inf)))
 
     def _at(self, inputs: Inputs) -> Entries:
         return replace(self.entries, inputs=inputs, raised=[], apart=self.entries.separable)
