@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from losscli.inputs import Array, Groups, Ints
+from losscli.inputs import Groups, Ints
 from losscli.plan import Plan
 from losscli.verifier.dumps.audit import KEPT, Audit, Beside, Suspect, Tally
 from losscli.verifier.numeric import differences
@@ -56,11 +56,12 @@ def second_opinion(audit: Audit, suspects: Sequence[Suspect]) -> Opinion:
     """Numeric slopes at the suspects, their rows alone where rows are independent."""
     part = audit if audit.shared or audit.totals else replace(audit, plan=_part(audit.plan, suspects))
     seen = part.beside((0, part.plan.rows))
+    objective = Objective(part.bound, part.plan, seen.slopes.table, part.name)
     codes: dict[tuple[int, ...], int] = {}
     acquitted: dict[tuple[int, ...], int] = {}
     wanted = {s.index for s in suspects}
     evaluations = asked = 0
-    for column in _columns(part, seen):
+    for column in _columns(part, seen, objective):
         index = _indices(part, seen, column)
         if not wanted.intersection(index):
             continue
@@ -72,7 +73,7 @@ def second_opinion(audit: Audit, suspects: Sequence[Suspect]) -> Opinion:
         codes |= {at: int(code) for at, code in zip(index, said, strict=True) if at in wanted}
         rows = np.arange(len(seen.claim))[column.at[:1]].reshape(-1)
         acquitted |= {at: int(row) for at, row in zip(index, rows, strict=True) if codes.get(at) == KINK_OK}
-    lost = _lost_together(part, seen, sorted(set(acquitted.values())))
+    lost = _lost_together(part, seen, objective, sorted(set(acquitted.values())))
     codes |= {at: int(KINK_FAIL) for at, row in acquitted.items() if row in lost}
     for suspect in suspects:
         # A row that does not count has a slope of exactly zero, and no difference tells of an infinite one.
@@ -93,9 +94,8 @@ def _part(plan: Plan, suspects: Sequence[Suspect]) -> Plan:
     return replace(plan, order=order, lead=(len(taken), *plan.lead[1:]), groups=Groups(np.cumsum(sizes) - sizes, sizes))
 
 
-def _columns(audit: Audit, seen: Beside) -> Iterator[Column]:
+def _columns(audit: Audit, seen: Beside, objective: Objective) -> Iterator[Column]:
     """The columns with failures, those with the worst entries first."""
-    objective = Objective(audit.bound, audit.plan, seen.slopes.table, audit.name)
     failed = seen.codes == FAIL
     found = [column for column in objective.columns(1 << 30) if failed[column.at].any()]
     with np.errstate(all="ignore"):
@@ -119,28 +119,16 @@ def _said(audit: Audit, seen: Beside, column: Column) -> tuple[IntArray, int]:
     return np.where(known == FAIL, codes, np.where(codes == KINK_OK, KINK_OK, known)), s.evaluations
 
 
-def _lost_together(audit: Audit, seen: Beside, rows: Sequence[int]) -> set[int]:
+def _lost_together(audit: Audit, seen: Beside, objective: Objective, rows: Sequence[int]) -> set[int]:
     """The rows whose claims at kinks, each between its one-sided slopes, are no subgradient together."""
     if not rows or audit.order > 1 or audit.shared or audit.totals or audit.plan.groups is not None:
         return set()
-    objective = Objective(audit.bound, audit.plan, seen.slopes.table, audit.name)
-    at, domain = list(rows), audit.plan.signature.domain(audit.name, audit.plan.link)
-
-    def among(x: Array) -> Array:
-        whole = objective.x.copy()
-        whole[at] = x
-        return whole
-
-    def values(x: Array) -> Array:
-        return objective.values(among(x))[at]
-
-    def gradient(x: Array) -> Array:
-        return objective.gradient(among(x))[at]
-
-    x = objective.x[at]
-    tied = Tied(values, gradient, x, jumps(gradient, x, domain.low, domain.high), True, domain.low, domain.high)
-    said = tied.judged(seen.claim[at] / audit.scale, seen.bar[at] / audit.scale)
-    return {at[row] for row in said.rows[said.wrong]}
+    x, domain = objective.x, audit.plan.signature.domain(audit.name, audit.plan.link)
+    kinked = np.zeros(x.shape, dtype=np.bool_)
+    kinked[rows] = jumps(objective.gradient, x, domain.low, domain.high)[rows]
+    tied = Tied(objective.values, objective.gradient, x, kinked, True, domain.low, domain.high)
+    said = tied.judged(seen.claim / audit.scale, seen.bar / audit.scale)
+    return {int(row) for row in said.rows[said.wrong]}
 
 
 def _indices(audit: Audit, seen: Beside, column: Column) -> list[tuple[int, ...]]:
