@@ -23,9 +23,9 @@ sys.path.insert(0, str(ROOT / "tests"))
 import planted  # noqa: E402
 
 import losscli  # noqa: E402
+from losscli.precision import FORMATS  # noqa: E402
 from losscli.results import Wants  # noqa: E402
 from losscli.verifier.dumps.claims import verify  # noqa: E402
-from losscli.verifier.precision import FORMATS  # noqa: E402
 
 WANTED = 0.95
 

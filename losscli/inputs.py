@@ -15,6 +15,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from losscli.precision import FORMATS
+
 Array = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.intp]
@@ -23,6 +25,8 @@ Partials = Sequence[Array]
 
 # Probabilities printed with four decimals miss 1 by up to C · 5e-5: what is refused must be a mistake.
 _SUM_TOLERANCE = 1e-3
+# The formats whose rounding may be more than that, the coarser one first.
+_COARSE = (FORMATS["bfloat16"], FORMATS["float16"])
 
 
 @dataclass(frozen=True)
@@ -79,13 +83,30 @@ class Domain:
         # A third of the time that sum takes for rows of some dozens.
         return np.einsum("...j->...", np.exp(x) if self.sums == "exp" else x)
 
+    def _rounded(self, x: Array) -> Array:
+        """How far the sum of each row of x may be off 1 because its numbers were rounded to a format of two bytes.
+
+        Files of other formats hold such numbers as well: only where all of them are.
+        """
+        coarse = next((one for one in _COARSE if one.holds(x)), None)
+        if coarse is None:
+            return np.zeros(x.shape[:-1])
+        # Half a step, and a little for what was computed in single precision before.
+        half = coarse.step(x) * (0.5 + 2.0**-8)
+        if self.sums == "exp":
+            with np.errstate(all="ignore"):
+                half = np.where(np.isneginf(x), 0.0, np.exp(x) * np.expm1(half))
+        return np.asarray(half.sum(axis=-1))
+
     def bad_rows(self, x: Array) -> Bools:
         """The rows of x (M, C) that should add up to one or keep a rule and do not, or have nothing to normalise."""
         if self.breaks is not None:
             return self.breaks(x)
         if self.sums:
             rounding = (x.shape[-1] + 4) * np.finfo(x.dtype).eps
-            return np.asarray(np.abs(self.row_sums(x) - 1.0) > _SUM_TOLERANCE - rounding)
+            off = np.abs(self.row_sums(x) - 1.0)
+            bad = np.asarray(off > _SUM_TOLERANCE - rounding)
+            return bad & (off > self._rounded(x) - rounding) if bad.any() else bad
         if self.infinite and x.ndim > 1 and np.isneginf(x.min(initial=0.0)):
             return np.asarray(np.isneginf(x).all(axis=-1))
         return np.zeros(len(x), dtype=np.bool_)

@@ -12,10 +12,10 @@ from losscli.cli import run
 from losscli.errors import DataError, UsageError
 from losscli.loss import Loss
 from losscli.plan import How
+from losscli.precision import FORMATS
 from losscli.results import Wants
 from losscli.verifier.dumps.claims import Claims, verify
 from losscli.verifier.points import cases, draw
-from losscli.verifier.precision import FORMATS
 
 NARROW = ("float64", "float32", "bfloat16", "float16")
 RNG = np.random.default_rng(7)

@@ -9,13 +9,13 @@ import numpy as np
 import losscli
 from losscli.evaluate import as_source
 from losscli.plan import How
+from losscli.precision import FORMATS
 from losscli.results import Wants
 from losscli.verifier.dumps.audit import Audit, judged
 from losscli.verifier.dumps.claim_report import content, headline
 from losscli.verifier.dumps.claims import Claims, verify
 from losscli.verifier.dumps.unsettled import by_size, settled
 from losscli.verifier.numeric.verdict import INCONCLUSIVE, NONFINITE
-from losscli.verifier.precision import FORMATS
 
 RNG = np.random.default_rng(11)
 MSE = losscli.get("mse").bind()

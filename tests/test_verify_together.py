@@ -6,10 +6,10 @@ import pytest
 import losscli
 from losscli.errors import DataError
 from losscli.loss import get
+from losscli.precision import FORMATS
 from losscli.results import Wants
 from losscli.verifier.dumps.claim_report import headline
 from losscli.verifier.dumps.claims import Claims, verify
-from losscli.verifier.precision import FORMATS
 
 FORMAT = pytest.mark.parametrize("name", ["bfloat16", "float16", "float32"])
 

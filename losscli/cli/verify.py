@@ -31,11 +31,11 @@ from losscli.engines import engine
 from losscli.files import open_source
 from losscli.files.source import Source
 from losscli.loss import Loss
+from losscli.precision import FORMATS
 from losscli.results import Reduction
 from losscli.verifier.dumps.claim_report import content, headline
 from losscli.verifier.dumps.claims import Claims, verify
 from losscli.verifier.junit import junit
-from losscli.verifier.precision import FORMATS
 
 _CLAIMS = ("value", "grad", "hess")
 

@@ -21,8 +21,8 @@ from losscli.blocks import Scaled
 from losscli.inputs import PROBABILITY, Array, Fold, Partials, Target
 from losscli.loss import Bound, Pooled
 from losscli.plan import Plan
+from losscli.precision import Precision
 from losscli.targets import Table
-from losscli.verifier.precision import Precision
 
 # Of the least number below 1: a probability that is 1 leaves nothing to divide by.
 _BELOW_ONE = 1.0 - 2.0**-53

@@ -14,8 +14,8 @@ import numpy as np
 from losscli.dialects import like
 from losscli.inputs import Array
 from losscli.loss import get
+from losscli.precision import Precision
 from losscli.verifier.allowance import ExactSlopes, allowance, value_allowance
-from losscli.verifier.precision import Precision
 
 _NAMES = ("features", "weights", "bias")
 

@@ -16,6 +16,7 @@ from losscli.columns import Column
 from losscli.inputs import Array, Ints
 from losscli.loss import Bound
 from losscli.plan import Plan
+from losscli.precision import Precision
 from losscli.sums import Exact
 from losscli.targets import Table, arrange
 from losscli.verifier.allowance import ExactSlopes, roundings
@@ -24,7 +25,6 @@ from losscli.verifier.dumps.unsettled import Size, Unsettled, added, by_size, se
 from losscli.verifier.heads import allowed
 from losscli.verifier.numeric.differences import BoolArray, IntArray
 from losscli.verifier.numeric.verdict import BLUNT, FAIL, INCONCLUSIVE, NONFINITE, PASS
-from losscli.verifier.precision import Precision
 
 KEPT = 64
 # So many failures are kept besides the worst, wherever they are: the worst may be a kind of their own.

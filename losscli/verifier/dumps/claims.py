@@ -20,6 +20,7 @@ from losscli.errors import UsageError
 from losscli.evaluate import as_source, evaluate, plan_of
 from losscli.loss import Bound, Pooled
 from losscli.plan import How, Plan
+from losscli.precision import FORMATS, Precision
 from losscli.results import Reduction, Wants
 from losscli.sums import Part
 from losscli.verifier.diagnosis.diagnose import Explanation
@@ -32,7 +33,6 @@ from losscli.verifier.dumps.together import Together, common_roundings
 from losscli.verifier.dumps.valued import Valued, judge_value
 from losscli.verifier.mutants import MUTANTS
 from losscli.verifier.numeric.verdict import FAIL, INCONCLUSIVE, KINK_FAIL, NONFINITE, PASS, VERDICTS, Overall, overall
-from losscli.verifier.precision import FORMATS, Precision
 
 # Whoever does not see one of these sees nothing.
 _BOLD = ("sign", "zero", "doubled", "halved")

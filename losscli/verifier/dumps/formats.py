@@ -14,8 +14,8 @@ import numpy as np
 from losscli.files.source import Source
 from losscli.files.views import Bfloat16
 from losscli.inputs import Array
+from losscli.precision import FORMATS, Precision
 from losscli.verifier.dumps.audit import Audit
-from losscli.verifier.precision import FORMATS, Precision
 
 # So many different numbers, all of them numbers of a narrower format, are no accident.
 _MANY = 16

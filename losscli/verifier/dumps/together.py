@@ -14,12 +14,12 @@ import numpy as np
 
 from losscli.inputs import Array
 from losscli.plan import Plan
+from losscli.precision import Precision
 from losscli.results import Reduction
 from losscli.verifier.diagnosis.diagnose import Explanation
 from losscli.verifier.dumps.unsettled import CHANCE
 from losscli.verifier.numeric.differences import BoolArray
 from losscli.verifier.numeric.verdict import FAIL
-from losscli.verifier.precision import Precision
 
 if TYPE_CHECKING:
     from losscli.verifier.dumps.audit import Tally

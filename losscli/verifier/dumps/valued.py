@@ -15,6 +15,7 @@ from losscli.engines import Engine
 from losscli.errors import DataError, Place
 from losscli.files.source import Source
 from losscli.inputs import Array
+from losscli.precision import FORMATS, Precision
 from losscli.results import Result
 from losscli.sums import Exact
 from losscli.targets import arrange
@@ -23,7 +24,6 @@ from losscli.verifier.dumps.audit import judged
 from losscli.verifier.dumps.unsettled import by_size, settled, small
 from losscli.verifier.heads import values_allowed
 from losscli.verifier.numeric.verdict import FAIL, INCONCLUSIVE, PASS, VERDICTS, Overall, overall
-from losscli.verifier.precision import FORMATS, Precision
 
 # As many losses of the printed formula as are had in a moment.
 _ASKED = 8

@@ -9,10 +9,10 @@ import numpy as np
 
 from losscli.inputs import Array
 from losscli.loss import Batch, Pooled, Rows, get
+from losscli.precision import FORMATS
 from losscli.verifier.allowance import ExactSlopes, roundings
 from losscli.verifier.heads import allowed, values_allowed
 from losscli.verifier.objective import Objective
-from losscli.verifier.precision import FORMATS
 from losscli.verifier.witness.witnesses import ROUNDOFF, direction
 
 _DOUBLE = FORMATS["float64"]

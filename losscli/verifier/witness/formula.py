@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from losscli.precision import FORMATS
 from losscli.verifier.allowance import ExactSlopes, losses_of
 from losscli.verifier.heads import values_allowed
 from losscli.verifier.objective import Objective
 from losscli.verifier.oracle import Oracle
-from losscli.verifier.precision import FORMATS
 from losscli.verifier.witness.field import Field
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
-from losscli.inputs import Array
+Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -33,11 +34,16 @@ class Precision:
             halves = (bits + 0x7FFF + ((bits >> 16) & 1)) & np.uint32(0xFFFF0000)
             return np.where(np.isnan(x), np.nan, halves.astype(np.uint32).view(np.float32)).astype(np.float64)
 
-    def ulps(self, gap: Array, at: Array) -> Array:
-        """Gaps in distances between neighbouring numbers of this format."""
+    def step(self, at: Array) -> Array:
+        """The distance between neighbouring numbers of this format at some numbers."""
         _, exponent = np.frexp(np.maximum(np.abs(at), self.tiny))
         with np.errstate(over="ignore", under="ignore"):
-            return gap / np.ldexp(self.unit, exponent)
+            return np.asarray(np.ldexp(self.unit, exponent))
+
+    def ulps(self, gap: Array, at: Array) -> Array:
+        """Gaps in distances between neighbouring numbers of this format."""
+        with np.errstate(over="ignore", under="ignore"):
+            return np.asarray(gap / self.step(at))
 
 
 FORMATS = {
