@@ -313,7 +313,9 @@ def _grouped(made: Plan) -> Plan:
         at = int(np.argmin(np.isfinite(identity)))
         raise DataError("domain", f"{name} must be finite, not {identity[at]:g}", place=column.place((at,)))
     starts = np.flatnonzero(np.concatenate([[True], identity[1:] != identity[:-1]]))
-    if len(np.unique(identity[starts])) == len(starts):
+    names = identity[starts]
+    # Names that only ever grow need not be looked for among each other.
+    if (names[1:] > names[:-1]).all() or len(np.unique(names)) == len(names):
         return replace(made, groups=Groups(starts, np.diff(starts, append=len(identity))))
     _, first, inverse = np.unique(identity, return_index=True, return_inverse=True)
     rank = np.empty(len(first), dtype=np.intp)

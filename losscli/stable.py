@@ -153,7 +153,7 @@ def row_sums(x: Array) -> Array:
         # Of rows that are not stored one after the other both would add up whole columns.
         x = np.ascontiguousarray(x)
         return np.asarray(x.sum(axis=1) if x.shape[1] > _LANES else np.einsum("ij->i", x))
-    made = np.zeros(len(x))
+    made = np.zeros(len(x), x.dtype)
     for column in x.T:
         made += column
     return made

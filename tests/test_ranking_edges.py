@@ -314,3 +314,21 @@ def test_rows_of_many_pairs_give_what_rows_of_few_give(loss: Loss, monkeypatch: 
     for a, b in zip(few, found(), strict=True):
         np.testing.assert_allclose(b, a, rtol=1e-11)
         assert np.any(a)
+
+
+@pytest.mark.parametrize("sizes", [(5, 5, 5), (2, 31, 1, 7), (40, 3, 32, 31, 1), (33, 64)])
+@pytest.mark.parametrize("name", ["listnet", "xendcg"])
+def test_a_query_gives_the_same_bits_beside_queries_of_any_length(name: str, sizes: tuple[int, ...]) -> None:
+    rng, rows = np.random.default_rng(sum(sizes)), sum(sizes)
+    # Scores close to each other as well as far apart.
+    spread = np.repeat(rng.choice([0.1, 3.0], len(sizes)), sizes)
+    scores, grades = rng.normal(size=rows) * spread, rng.integers(0, 5, rows)
+    together, stop = found(name, scores, grades, np.repeat(np.arange(len(sizes)), sizes)), 0
+    assert together.gradient is not None
+    assert together.hessian is not None
+    for at, size in enumerate(sizes):
+        own = slice(stop, stop := stop + size)
+        alone = found(name, scores[own], grades[own])
+        assert np.asarray(together.value)[at] == alone.value
+        np.testing.assert_array_equal(together.gradient[own], alone.gradient)
+        np.testing.assert_array_equal(together.hessian[own], alone.hessian)

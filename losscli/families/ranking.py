@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from losscli.families.plain import plain
-from losscli.inputs import IDENTITY, REAL, Array, Domain, Fold, Groups, Input, Ints, Link, Signature
+from losscli.inputs import IDENTITY, REAL, Array, Bools, Domain, Fold, Groups, Input, Ints, Link, Signature
+from losscli.stable import FEW, row_sums
 
 # Rows of an array, or one row that broadcasts.
 Picked = Ints | slice
@@ -24,6 +26,114 @@ _MANY = 512
 def spread(per_group: Any, groups: Groups) -> Any:
     """Each group's number, of any kind, given to all its rows."""
     return np.repeat(per_group, groups.sizes)
+
+
+@dataclass(frozen=True)
+class Ragged:
+    """Some groups of a block, one after the other, (M,): what is summed, compared and spread within each.
+
+    ``which`` are they, and ``rows`` theirs.
+    """
+
+    which: Any
+    rows: Ints | slice
+    groups: Groups
+
+    @property
+    def sizes(self) -> Ints:
+        """How many rows each group has."""
+        return self.groups.sizes
+
+    def take(self, x: Any) -> Any:
+        """The groups' entries of what has one for each row of the block."""
+        return x[self.rows]
+
+    def put(self, made: Any, x: Any) -> None:
+        """Put such entries where they stand in the block."""
+        made[self.rows] = x
+
+    def sum(self, x: Any) -> Any:
+        """The sum of each group, (G,)."""
+        return self.groups.sum(x)
+
+    def max(self, x: Any) -> Any:
+        """The largest entry of each group, (G,)."""
+        return self.groups.max(x)
+
+    def spread(self, per_group: Any) -> Any:
+        """Each group's number for all its rows."""
+        return spread(per_group, self.groups)
+
+    def pick(self, chosen: Bools) -> tuple[Any, Ragged]:
+        """The entries of some of the groups, and these groups on their own."""
+        sizes = self.sizes[chosen]
+        rows = np.flatnonzero(self.spread(chosen))
+        return rows, Ragged(slice(None), slice(None), Groups(np.cumsum(sizes) - sizes, sizes))
+
+
+@dataclass(frozen=True)
+class Table:
+    """The same of groups of fewer than FEW rows side by side, (G, K), column after column: no sum takes rows singly.
+
+    A group of fewer than K rows has its last one again, which sums leave out: ``live`` is 0 there, and 1 elsewhere
+    (None: all have K). Sums add up one column after the other, so that no digit depends on how wide the table is.
+    ``rows`` None: all rows of the block, in their order.
+    """
+
+    which: Any
+    rows: Ints | None
+    sizes: Ints
+    live: Array | None
+
+    @classmethod
+    def of(cls, which: Any, starts: Ints, sizes: Ints) -> Table:
+        """The table of groups that start where they do."""
+        place = np.arange(sizes.max())[:, None]
+        if len(place) == sizes.min() and which == slice(None):
+            return cls(which, None, sizes, None)
+        return cls(which, (starts + np.minimum(place, sizes - 1)).T, sizes, (place < sizes).T.astype(np.float64))
+
+    def take(self, x: Any) -> Any:
+        """The groups' entries of what has one for each row of the block."""
+        return np.asfortranarray(x.reshape(len(self.sizes), -1)) if self.rows is None else x[self.rows]
+
+    def put(self, made: Any, x: Any) -> None:
+        """Put such entries where they stand in the block."""
+        if self.rows is None:
+            made.reshape(x.shape)[...] = x
+        else:
+            made[self.rows] = x
+
+    def sum(self, x: Any) -> Any:
+        """The sum of each group, (G,)."""
+        return row_sums(x if self.live is None else x * self.live)
+
+    def max(self, x: Any) -> Any:
+        """The largest entry of each group, (G,)."""
+        return x.max(axis=1)
+
+    def spread(self, per_group: Any) -> Any:
+        """Each group's number for all its rows."""
+        return per_group[:, None]
+
+    def pick(self, chosen: Bools) -> tuple[Any, Table]:
+        """The entries of some of the groups, and these groups on their own."""
+        live = None if self.live is None else self.live[chosen]
+        return chosen, Table(slice(None), None, self.sizes[chosen], live)
+
+
+def layouts(groups: Groups) -> list[Ragged | Table]:
+    """The groups of a block, those of few rows as a table: how one is laid out depends on its own size alone."""
+    small = groups.sizes < FEW
+    if small.all():
+        return [Table.of(slice(None), groups.starts, groups.sizes)]
+    if not small.any():
+        return [Ragged(slice(None), slice(None), groups)]
+    large, sizes = np.flatnonzero(spread(~small, groups)), groups.sizes[~small]
+    return [
+        Table.of(small, groups.starts[small], groups.sizes[small]),
+        Ragged(~small, large, Groups(np.cumsum(sizes) - sizes, sizes)),
+    ]
 
 
 def limits(groups: Groups) -> tuple[Ints, Ints]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any
@@ -12,16 +13,18 @@ from losscli.families.ranking import (
     GRADES,
     RANKING,
     Picked,
+    Ragged,
+    Table,
     gains,
     ideal,
     in_order,
     in_place,
+    layouts,
     limits,
     pair_sums,
     positions,
-    spread,
 )
-from losscli.inputs import Groups, Ints
+from losscli.inputs import Groups
 from losscli.loss import Batch, Param, loss
 from losscli.losses.pairwise import bell, logistic
 from losscli.losses.survival import RiskSets
@@ -36,68 +39,119 @@ class _Shares:
     """Weights that are 1 for a group's largest entry, as shares of their sum."""
 
     weight: Array
-    groups: Groups
+    groups: Ragged | Table
 
     @cached_property
     def excess(self) -> Array:
         """The sum of each group's weights without one of the largest, which would swallow small ones."""
         top = (self.weight == 1.0).astype(np.float64)
-        return self.groups.sum(self.weight - top) + (self.groups.sum(top) - 1.0)
+        return np.asarray(self.groups.sum(self.weight - top) + (self.groups.sum(top) - 1.0))
 
     @cached_property
     def share(self) -> Array:
         """Each row's share."""
-        return self.weight / self.groups.spread(1.0 + self.excess)
+        return np.asarray(self.weight / self.groups.spread(1.0 + self.excess))
 
     @cached_property
     def rest(self) -> Array:
         """1 - the share."""
-        return (self.groups.spread(self.excess) + (1.0 - self.weight)) / self.groups.spread(1.0 + self.excess)
+        excess = self.groups.spread(self.excess)
+        return np.asarray((excess + (1.0 - self.weight)) / (1.0 + excess))
 
 
-def _gap(x: Array, groups: Groups) -> Array:
+def _gap(x: Any, groups: Ragged | Table) -> Any:
     """How far each entry is below its group's largest."""
     return groups.spread(groups.max(x)) - x
 
 
-def _log_even(x: Any, groups: Groups) -> Any:
+def _log_even(x: Any, groups: Ragged | Table) -> Any:
     """log(n p) for the softmax p within each group of n rows: what it exceeds the uniform distribution by."""
-    gap = groups.spread(groups.max(x)) - x
+    gap = _gap(x, groups)
     return -gap - np.log1p(groups.spread(groups.sum(np.expm1(-gap)) / groups.sizes))
 
 
-def _log_even_share(weight: Any, groups: Groups) -> Any:
+def _log_even_share(weight: Any, groups: Ragged | Table) -> Any:
     """log(n t) for the shares t of weights within each group of n rows."""
     total = groups.spread(groups.sum(weight))
-    return np.log1p((spread(groups.sizes, groups) * weight - total) / total)
+    return np.log1p((groups.spread(groups.sizes) * weight - total) / total)
 
 
-def _cross_entropy(s: Array, weight: Array, groups: Groups, exact: Any) -> Batch:
-    """Cross-entropy between the shares of weights, 1 the largest, and the softmax of the scores.
+@dataclass(frozen=True)
+class _CrossEntropy:
+    """Cross-entropy between the shares of weights, 1 the largest, and the softmax of the scores, of some groups.
 
-    ``exact(kind, groups, rows)`` gives log(n t) for the weights' shares t of some groups, in some kind of float.
+    ``log_even`` gives log(n t) for the weights' shares t, from what they are made of, in any kind of float.
     """
-    gap = _gap(s, groups)
-    p, t = _Shares(np.exp(-gap), groups), _Shares(weight, groups)
-    value = np.log1p(p.excess) + groups.sum(weight * gap) / (1.0 + t.excess)
 
-    def grad() -> Array:
+    s: Array
+    made_of: Array
+    weight: Array
+    groups: Ragged | Table
+    log_even: Callable[[Any, Ragged | Table], Any]
+
+    @cached_property
+    def gap(self) -> Array:
+        """How far each score is below its group's largest."""
+        return np.asarray(_gap(self.s, self.groups))
+
+    @cached_property
+    def p(self) -> _Shares:
+        """The softmax of the scores."""
+        return _Shares(np.exp(-self.gap), self.groups)
+
+    @cached_property
+    def t(self) -> _Shares:
+        """The shares of the weights."""
+        return _Shares(self.weight, self.groups)
+
+    def value(self) -> Array:
+        """The cross-entropy of each group."""
+        return np.asarray(np.log1p(self.p.excess) + self.groups.sum(self.weight * self.gap) / (1.0 + self.t.excess))
+
+    def slope(self) -> Array:
+        """Its slope by each score."""
+        p, t = self.p, self.t
         slope = p.share - t.share
-        lead: Ints = np.flatnonzero((p.share > 0.75) & (t.share > 0.75))
-        if len(lead):
+        lead = (p.share > 0.75) & (t.share > 0.75)
+        if lead.any():
             slope[lead] = t.rest[lead] - p.rest[lead]
-        close = groups.max(gap) < _CLOSE
+        close = self.groups.max(self.gap) < _CLOSE
         if close.any():
             # p and t may be close where nothing else excuses an error: their ratio tells, in all digits there are.
-            rows: Ints = np.flatnonzero(spread(close, groups))
-            sizes = groups.sizes[close]
-            few = Groups(np.cumsum(sizes) - sizes, sizes)
-            log_t = exact(np.longdouble, few, rows)
-            ratio = _log_even(s[rows].astype(np.longdouble), few) - log_t
-            slope[rows] = np.exp(log_t) * np.expm1(ratio) / spread(few.sizes, few)
+            rows, few = self.groups.pick(close)
+            log_t = self.log_even(self.made_of[rows].astype(np.longdouble), few)
+            ratio = _log_even(self.s[rows].astype(np.longdouble), few) - log_t
+            slope[rows] = np.exp(log_t) * np.expm1(ratio) / few.spread(few.sizes)
         return slope
 
-    return Batch(value, grad, hess=lambda: p.share * p.rest)
+    def curve(self) -> Array:
+        """Its second derivative by each score."""
+        return self.p.share * self.p.rest
+
+
+def _cross_entropy(
+    s: Array,
+    made_of: Array,
+    groups: Groups,
+    weigh: Callable[[Array, Ragged | Table], Array],
+    log_even: Callable[[Any, Ragged | Table], Any],
+) -> Batch:
+    """The cross-entropy of all groups; ``weigh`` makes weights, 1 the largest, of what is ``made_of``."""
+    parts = []
+    for some in layouts(groups):
+        own = some.take(made_of)
+        parts.append(_CrossEntropy(some.take(s), own, weigh(own, some), some, log_even))
+
+    def placed(by_row: Callable[[_CrossEntropy], Array]) -> Array:
+        made = np.empty_like(s)
+        for part in parts:
+            part.groups.put(made, by_row(part))
+        return made
+
+    value = np.empty(len(groups.sizes))
+    for part in parts:
+        value[part.groups.which] = part.value()
+    return Batch(value, lambda: placed(_CrossEntropy.slope), lambda: placed(_CrossEntropy.curve))
 
 
 @loss(
@@ -116,11 +170,7 @@ def _cross_entropy(s: Array, weight: Array, groups: Groups, exact: Any) -> Batch
 )
 def listnet(s: Array, relevance: Array, groups: Groups) -> Batch:
     """Cross-entropy in nats, per query, between the softmax of the relevance and the softmax of the scores."""
-
-    def exact(kind: Any, few: Groups, rows: Ints) -> Any:
-        return _log_even(relevance[rows].astype(kind), few)
-
-    return _cross_entropy(s, np.exp(-_gap(relevance, groups)), groups, exact)
+    return _cross_entropy(s, relevance, groups, lambda y, some: np.exp(-_gap(y, some)), _log_even)
 
 
 def draws(seed: int, count: int) -> Array:
@@ -161,11 +211,7 @@ def xendcg(
     """
     u = draws(objective_seed, int(groups.sizes.max()))[positions(groups)]
     weight = gains(relevance, "exponential") + (1.0 - u)
-
-    def exact(kind: Any, few: Groups, rows: Ints) -> Any:
-        return _log_even_share(weight[rows].astype(kind), few)
-
-    return _cross_entropy(s, weight / groups.spread(groups.max(weight)), groups, exact)
+    return _cross_entropy(s, weight, groups, lambda w, some: w / some.spread(some.max(w)), _log_even_share)
 
 
 @loss(
