@@ -11,7 +11,10 @@ import numpy as np
 
 from losscli import stable
 from losscli.families.plain import WEIGHTED
-from losscli.inputs import PROBABILITY, REAL, Array, Fold, Input, Link, Partials, Signature
+from losscli.inputs import PROBABILITY, REAL, Array, Fold, Input, Link, Partials, Signature, unscaled
+
+# Beyond this |z| 1 + e^-|z| is 1.
+_FAR = 40.0
 
 
 def binary_logits(z: Array, target: Array) -> Fold:
@@ -25,10 +28,7 @@ def binary_logits(z: Array, target: Array) -> Fold:
     np.add(excess, no, out=no)
 
     def gradient(a: Partials, name: str) -> Array:
-        if name == "target":
-            return a[2]
-        p, q = stable.odds(z)
-        return a[1] * p - a[0] * q
+        return a[2] if name == "target" else _by_logit(z, a)
 
     def hessian(a: Partials, b: Partials, name: str) -> Array:
         if name == "target":
@@ -37,6 +37,22 @@ def binary_logits(z: Array, target: Array) -> Fold:
         return stable.times(q * q, b[0]) + stable.times(p * p, b[1]) + (a[0] + a[1]) * (p * q)
 
     return Fold((yes, no, target, lambda: z), gradient, hessian)
+
+
+def _by_logit(z: Array, a: Partials) -> Array:
+    """p no' - (1 - p) yes' as (no' - e^-z yes')/(1 + e^-z): fewer passes, and one more to weigh it in the end."""
+    own, factor = unscaled(a)
+    e = np.negative(z)
+    np.exp(e, out=e)
+    slope = own[0] * e
+    np.subtract(own[1], slope, out=slope)
+    e += 1.0
+    slope /= e
+    if z.size and not z.min() >= -_FAR:
+        slope = np.where(z < -_FAR, own[1] * np.exp(z) - own[0], slope)
+    if factor is not None:
+        slope *= factor[:, None] if factor.ndim < slope.ndim and factor.ndim else factor
+    return slope
 
 
 def log_odds(p: Array) -> Array:
