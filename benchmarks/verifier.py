@@ -23,7 +23,7 @@ from losscli.errors import LosscliError
 from losscli.evaluate import plan_of
 from losscli.loss import Loss, catalogue
 from losscli.verifier.holding import claimed
-from losscli.verifier.numeric.kinks import declared_reach
+from losscli.verifier.numeric.pieces import declared_reach
 from losscli.verifier.numeric.verdict import RESOLUTION
 from losscli.verifier.objective import Column, Objective
 from losscli.verifier.oracle import Oracle

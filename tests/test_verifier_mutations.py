@@ -21,7 +21,7 @@ import pytest
 from losscli.verifier import jury
 from losscli.verifier.checks import Check
 from losscli.verifier.ledger import Ledger
-from losscli.verifier.numeric import differences, kinks, locate, probes, tied, verdict
+from losscli.verifier.numeric import differences, kinks, locate, pieces, probes, tied, verdict
 from losscli.verifier.numeric.differences import slopes
 from losscli.verifier.numeric.lines import Lines
 from losscli.verifier.numeric.probes import probe
@@ -114,6 +114,18 @@ def two_quotients_show_no_convergence() -> None:
     assert abs(table.value[0] - 23.29096) <= 2.0 * table.total[0]
 
 
+def agreement_by_chance_is_no_convergence() -> None:
+    # Quotients of a loss with bends at all lengths: three members of the seventh level agree to 2e-9, 4e-8 off.
+    gaps = (
+        *(-9.807519759204439, -2.554440838364968, -0.6453672428253014, -0.16176847498729785, -0.04046832073814244),
+        *(-0.010118582191495307, -0.002529769575772889, -0.0006324801580888106, -0.0001581203179341628),
+    )
+    table, none = kinks.Triangle(kinks.CENTRAL, 1), np.array([False])
+    for level, gap in enumerate(gaps):
+        table.add(np.array([gap]), np.array([4.53e-11 * 2.0**level]), np.array([True]), none)
+    assert abs(table.value[0]) <= 2.0 * table.error[0]
+
+
 def a_kink_within_rounding_has_its_sides() -> None:
     x = np.nextafter(-37.3, [-INF, INF])
     assert set(words(lambda t: np.maximum(t + 37.3, 0.0), x, 0.5, piece=lambda t: t > -37.3)) == {"kink_ok"}
@@ -122,6 +134,13 @@ def a_kink_within_rounding_has_its_sides() -> None:
 def slow_powers_have_wide_bars() -> None:
     x = 10.0 ** np.linspace(-8.0, -6.0, 200)
     assert "fail" not in words(lambda t: 1.0 + np.abs(t) ** 2.25, x, 2.25 * x**1.25)
+
+
+def a_tie_that_floats_are_too_fine_to_break_is_a_kink() -> None:
+    # 1000 - t is 1000 for every t below 1e-13, and the larger of the two numbers that tie another one on either side.
+    f, tie = (lambda t: np.maximum(np.abs(t - 1000.0), 1000.0)), (lambda t: np.sign(np.abs(t - 1000.0) - 1000.0))
+    said = [words(f, 0.0, claim, piece=tie, noise_floor=1000.0 * kinks.UNIT) for claim in (-1.0, -0.5, 0.1)]
+    assert said == [["kink_ok"], ["kink_ok"], ["kink_fail"]]
 
 
 def a_kink_takes_what_lies_between() -> None:
@@ -450,6 +469,18 @@ RULES = {
         "young = np.isnan(self.row[1])",
         "young = np.ones(d.shape, bool)",
         two_quotients_show_no_convergence,
+    ),
+    "what smaller steps change by is an error": Rule(
+        kinks.Triangle.error,
+        "np.maximum(self.total, self.strayed)",
+        "self.total",
+        agreement_by_chance_is_no_convergence,
+    ),
+    "what x is compared with is rounded": Rule(
+        pieces.declared_reach,
+        "np.maximum(_ulp(x), blur)",
+        "_ulp(x)",
+        a_tie_that_floats_are_too_fine_to_break_is_a_kink,
     ),
     "what is left of truncation widens the bars": Rule(differences, "SAFETY", 0.0, slow_powers_have_wide_bars),
     "rounding widens the bars": Rule(differences._found, "+ m.table.blur", "", bars_hold_the_truth),

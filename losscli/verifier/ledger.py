@@ -20,8 +20,9 @@ from losscli.verifier.checks import Check, Entry, Point, Wrong, in_bars
 from losscli.verifier.jury import Heard, Jury, Method, Witness
 from losscli.verifier.mutants import MUTANTS
 from losscli.verifier.numeric.differences import IntArray, Reason, Slopes, slopes
-from losscli.verifier.numeric.kinks import UNIT, on_kinks
+from losscli.verifier.numeric.kinks import UNIT
 from losscli.verifier.numeric.locate import Located
+from losscli.verifier.numeric.pieces import on_kinks
 from losscli.verifier.numeric.probes import Certificate
 from losscli.verifier.numeric.verdict import VERDICTS, Overall, Verdict, judge, overall, why
 from losscli.verifier.objective import Column
@@ -51,7 +52,7 @@ class Found:
 
         Along others there may be one, and then the slope by this entry alone is not all that a subgradient may hold.
         """
-        return on_kinks(self.column.piece, self.column.x) & ~self.slopes.kink
+        return on_kinks(self.column.piece, self.column.x, self.column.noise) & ~self.slopes.kink
 
     @property
     def telling(self) -> Bools:

@@ -20,7 +20,8 @@ from losscli.inputs import Array, Fold, Groups, Ints
 from losscli.loss import Bound, Pooled
 from losscli.plan import Plan
 from losscli.targets import Table, arrange
-from losscli.verifier.numeric.kinks import UNIT, BoolArray, on_kinks
+from losscli.verifier.numeric.kinks import UNIT
+from losscli.verifier.numeric.pieces import BoolArray, on_kinks
 
 Labels = np.ndarray[Any, Any]
 
@@ -144,7 +145,7 @@ class Objective:
         # Entries that meet in one loss move one at a time.
         f = one_by_one if self.shared or self.pooled else at_once
         # On a kink the slope may jump: there is no curvature that a claim could be held against.
-        return replace(column, f=f, noise=0.0, moot=on_kinks(column.piece, column.x))
+        return replace(column, f=f, noise=0.0, moot=on_kinks(column.piece, column.x, column.noise))
 
     def sloped(self, column: Column, *, edges: bool = False) -> Column:
         """A column that expects no slope where the loss jumps; with ``edges`` none beside a bound of the domain either.
@@ -153,7 +154,9 @@ class Objective:
         """
         kinks, domain = self.bound.loss.kinks, self.plan.signature.domain(self.name, self.plan.link)
         moot = (
-            on_kinks(column.piece, column.x) if kinks is not None and kinks.jump else np.zeros(column.x.shape, np.bool_)
+            on_kinks(column.piece, column.x, column.noise)
+            if kinks is not None and kinks.jump
+            else np.zeros(column.x.shape, np.bool_)
         )
         if edges:
             moot |= np.minimum(column.x - domain.low, domain.high - column.x) < _BESIDE

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from losscli.verifier.numeric.kinks import UNIT, Array, BoolArray, IntArray
+from losscli.verifier.numeric.kinks import UNIT
+from losscli.verifier.numeric.pieces import Array, BoolArray, IntArray
 
 
 class Reason(IntEnum):

@@ -14,23 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from losscli.verifier.numeric.answers import Answer, Reason, better, hull, nothing, pick
-from losscli.verifier.numeric.kinks import (
+from losscli.verifier.numeric.kinks import OFFSETS, STREAK, UNIT, Central, March, Side, spread
+from losscli.verifier.numeric.pieces import (
     LEVELS,
-    OFFSETS,
-    STREAK,
-    UNIT,
     Array,
     BoolArray,
-    Central,
     IntArray,
-    March,
     Piece,
     Reach,
-    Side,
     declared_reach,
     first_level,
     power_below,
-    spread,
 )
 
 __all__ = ["Array", "BoolArray", "IntArray", "Reason", "Slopes", "slopes"]
@@ -151,7 +145,7 @@ def _problem(
     # Rounded to the nearest power of two, so that steps are exact; 2^1023 is the last there is.
     size = np.maximum(1.0, np.abs(np.nan_to_num(x)))
     scale = np.exp2(np.minimum(np.rint(np.log2(size)), 1023.0))
-    reach = declared_reach(piece, x, scale, low, high)
+    reach = declared_reach(piece, x, scale, low, high, noise_floor)
     below, above = np.maximum(x - low, 0.0), np.maximum(high - x, 0.0)
     left, right = np.minimum(below, reach.left), np.minimum(above, reach.right)
     # Beside a bound everything is smaller, log(p) at p = 1e-12 for one; on the bound itself no central step exists.
@@ -253,7 +247,7 @@ def _found(marches: Sequence[March]) -> _Found:
 
     return _Found(
         value=join(lambda m: m.table.value, np.float64),
-        bar=join(lambda m: _safety(m) * (m.table.total - m.table.blur) + m.table.blur, np.float64),
+        bar=join(lambda m: _safety(m) * (m.table.error - m.table.blur) + m.table.blur, np.float64),
         kink=join(lambda m: m.suspected),
         grown=join(lambda m: m.growth.count >= STREAK),
         turned=join(lambda m: (m.table.turns >= TURNS) | (m.singular.count >= STREAK)),

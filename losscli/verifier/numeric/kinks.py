@@ -1,4 +1,4 @@
-"""Neville triangles over many entries at once, and what declared pieces say about the steps that may be taken.
+"""Neville triangles over many entries at once, and the marches that fill them.
 
 A triangle is filled level by level, from large steps to small ones, and only its last row is kept, so a million entries
 fit in memory. Source of the extrapolation: Ridders, "Accurate computation of F'(x) and F'(x)F''(x)", 1982.
@@ -6,21 +6,11 @@ fit in memory. Source of the extrapolation: Ridders, "Accurate computation of F'
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
-BoolArray = NDArray[np.bool_]
-IntArray = NDArray[np.int8]
-Piece = Callable[[Array], NDArray[Any]]
+from losscli.verifier.numeric.pieces import LEVELS, Array, BoolArray, IntArray
 
-LEVELS = 25  # steps s/4, s/8, ... s·2^-26: the last one is √u of the scale, below which rounding always wins
 UNIT = 2.0**-52
-ULPS = 4  # prediction - target and the like cost a few roundings before an input meets its kink
 
 # Points of the noise window in units of s·2^-30, uneven on purpose (see spread), up to the tenth of a micro-scale.
 OFFSETS = (3, 14, 41, 59, 65, 90, 97, 131, 150)
@@ -46,8 +36,14 @@ class Triangle:
         self.total = np.full(size, np.inf)
         self.turns = np.zeros(size, np.int8)
         self.blur = np.zeros(size)
+        self.strayed = np.zeros(size)
         self.change = np.zeros(size)
         self.young = np.ones(size, np.bool_)
+
+    @property
+    def error(self) -> Array:
+        """The error of the best value, as far as smaller steps show it too."""
+        return np.maximum(self.total, self.strayed)
 
     def forget(self, where: BoolArray) -> None:
         """Drop all that larger steps said: they crossed a kink, a jump or an edge."""
@@ -56,6 +52,7 @@ class Triangle:
                 column[where] = np.nan
             self.value[where] = np.nan
             self.total[where] = np.inf
+            self.strayed[where] = 0.0
             self.young[where] = True
 
     def add(self, d: Array, noise: Array, live: BoolArray, wary: BoolArray | None = None) -> None:
@@ -71,13 +68,19 @@ class Triangle:
             total = np.where(wary, np.fmax(total, self.change), total)
         # Both intervals claim to hold the slope. Where they do not meet, the smaller step is right: large steps may
         # have crossed something, small ones can only be noisy, and their noise is in their own total.
-        refuted = np.abs(value - self.value) > 2.0 * (total + self.total)
+        gap = np.abs(value - self.value)
+        refuted = gap > 2.0 * (total + self.total)
         take = live & ((total < self.total) | refuted | (self.young & ~young))
         self.turns += live & refuted
         np.copyto(self.young, young, where=take)
         np.copyto(self.value, value, where=take)
         np.copyto(self.total, total, where=take)
         np.copyto(self.blur, blur, where=take)
+        # Members may agree by chance: what smaller steps change by more than rounding, the best one is wrong by.
+        np.copyto(self.strayed, 0.0, where=take)
+        if wary is not None:
+            strayed = live & ~take & ~wary & (gap > self.total + blur)
+            np.copyto(self.strayed, np.maximum(self.strayed, gap), where=strayed)
 
     def _extrapolate(self, d: Array, noise: Array, young: BoolArray) -> tuple[Array, Array, Array]:
         """Fill the next row; return its most trustworthy member, that member's error, and what of it is rounding.
@@ -108,83 +111,6 @@ class Triangle:
         self.noise = now
         self.row = row
         return value, total, blur
-
-
-@dataclass(frozen=True)
-class Reach:
-    """How far the declared pieces let a step go from x, on either side, and where x itself is on a kink."""
-
-    left: Array
-    right: Array
-    on: BoolArray
-
-
-def power_below(x: Array) -> Array:
-    """Round down to a power of two (0 and inf stay)."""
-    mantissa, exponent = np.frexp(x)
-    return np.where(np.isfinite(x), np.where(mantissa > 0.0, np.ldexp(0.5, exponent), 0.0), x)
-
-
-def first_level(scale: Array, reach: Array) -> IntArray:
-    """Find the first level whose step scale·2^-(2+k) is within reach; LEVELS where none is."""
-    with np.errstate(all="ignore"):
-        level = np.ceil(np.log2(scale / reach) - 2.0)
-    return np.where(reach > 0.0, np.clip(np.nan_to_num(level, nan=LEVELS), 0, LEVELS), LEVELS).astype(np.int8)
-
-
-def _same(a: NDArray[Any], b: NDArray[Any]) -> BoolArray:
-    equal: BoolArray = np.equal(a, b)
-    return np.asarray(equal if equal.ndim == 1 else equal.reshape(equal.shape[0], -1).all(axis=1), np.bool_)
-
-
-def _ulp(x: Array) -> Array:
-    return np.asarray(np.spacing(np.maximum(np.abs(x), np.finfo(np.float64).tiny)))
-
-
-def _changes(label: Piece, x: Array) -> BoolArray:
-    """Where a label changes within ULPS floats of x."""
-    here, ulp = label(x), _ulp(x)
-    on = np.zeros(x.shape, np.bool_)
-    for n in range(1, ULPS + 1):
-        on |= ~_same(label(x - n * ulp), here) | ~_same(label(x + n * ulp), here)
-    return on
-
-
-def on_kinks(piece: Piece | None, x: Array) -> BoolArray:
-    """Find the entries that stand on a kink, as the labels of smooth pieces tell."""
-    with np.errstate(all="ignore"):
-        return np.zeros(x.shape, np.bool_) if piece is None else _changes(piece, x)
-
-
-def declared_reach(piece: Piece | None, x: Array, scale: Array, low: Array, high: Array) -> Reach:
-    """Read the declared pieces around x: a side is clean up to the largest step below which no label changes."""
-    if piece is None:
-        return Reach(np.full(x.shape, np.inf), np.full(x.shape, np.inf), np.zeros(x.shape, np.bool_))
-
-    def label(t: Array) -> NDArray[Any]:
-        with np.errstate(all="ignore"):
-            return np.asarray(piece(np.clip(t, low, high)))
-
-    here, ulp = label(x), _ulp(x)
-    on = _changes(label, x)
-    mask = on.reshape(on.shape + (1,) * (here.ndim - 1))
-
-    def clean(step: Array) -> Array:
-        # On a kink the label of x is an accident of `>` or `>=`. Each side is compared with its own beginning instead,
-        # at a distance where `sign`, which has a label for the kink alone, has left that label behind.
-        return _clean(label, x, step, np.where(mask, label(x + np.copysign(2 * ULPS * ulp, step)), here))
-
-    return Reach(clean(-scale), clean(scale), on)
-
-
-def _clean(label: Piece, x: Array, scale: Array, want: NDArray[Any]) -> Array:
-    """Find the largest step, on the side given by the sign of scale, below which every label is the one wanted."""
-    clean, reach = np.ones(x.shape, np.bool_), np.zeros(x.shape)
-    for k in reversed(range(LEVELS)):
-        h = scale * 2.0 ** -(2 + k)
-        clean &= _same(label(x + h), want)
-        np.copyto(reach, np.abs(h), where=clean)
-    return reach
 
 
 class Streak:

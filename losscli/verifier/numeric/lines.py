@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from losscli.verifier.numeric.differences import Array, BoolArray, Reason, slopes
-from losscli.verifier.numeric.kinks import CENTRAL, OFFSETS, UNIT, power_below, spread
+from losscli.verifier.numeric.kinks import CENTRAL, OFFSETS, UNIT, spread
+from losscli.verifier.numeric.pieces import power_below
 
 SUM = 4.0 * UNIT  # rounding of numpy's pairwise sum, to the sum of absolute values
 EDGE = 8.0  # how many times further than a direction reaches in one unit its entry may go: of Gaussians, all do not
