@@ -13,9 +13,6 @@ from losscli import stable
 from losscli.families.plain import WEIGHTED
 from losscli.inputs import PROBABILITY, REAL, Array, Fold, Input, Link, Partials, Signature, unscaled
 
-# Beyond this |z| 1 + e^-|z| is 1.
-_FAR = 40.0
-
 
 def binary_logits(z: Array, target: Array) -> Fold:
     """yes = -log σ(z), no = -log σ(-z), the target, and how to come by the log-odds z."""
@@ -48,8 +45,9 @@ def _by_logit(z: Array, a: Partials) -> Array:
     np.subtract(own[1], slope, out=slope)
     e += 1.0
     slope /= e
-    if z.size and not z.min() >= -_FAR:
-        slope = np.where(z < -_FAR, own[1] * np.exp(z) - own[0], slope)
+    if not np.isfinite(slope.sum()):
+        p, q = stable.odds(z)
+        slope = np.where(np.isfinite(slope), slope, own[1] * p - own[0] * q)
     if factor is not None:
         slope *= factor[:, None] if factor.ndim < slope.ndim and factor.ndim else factor
     return slope
