@@ -7,9 +7,9 @@ import inspect
 import math
 import pkgutil
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 from losscli.errors import DataError, UsageError, did_you_mean
 from losscli.families.linear import linear
@@ -319,19 +319,48 @@ def entered(kernel: Any) -> Loss | None:
 
 def catalogue() -> Mapping[str, Loss]:
     """Every loss by its canonical name, in alphabetical order."""
-    package = importlib.import_module("losscli.losses")
-    for module in pkgutil.iter_modules(package.__path__):
-        importlib.import_module(f"losscli.losses.{module.name}")
+    for module in _modules():
+        importlib.import_module(module)
     return dict(sorted(_CATALOGUE.items()))
 
 
 def get(name: str) -> Loss:
     """The loss of a name or an alias; UsageError with the nearest names when there is none."""
-    losses = catalogue()
-    aliases = {alias: entry for entry in losses.values() for alias in entry.aliases}
     wanted = name.strip().lower().replace("_", "-")
-    found = losses.get(wanted) or aliases.get(wanted)
-    if found is None:
-        hint = did_you_mean(wanted, [*losses, *aliases]) or "'losscli list' shows all losses"
-        raise UsageError("loss-unknown", f"no loss named {name!r}", hint=hint)
-    return found
+    # Who asks for one loss does not wait for all: the modules that mention its name come first, and mostly suffice.
+    for module in _mentioning(wanted):
+        importlib.import_module(module)
+    return _named(wanted, _CATALOGUE) or _named(wanted, catalogue()) or _unknown(name, wanted)
+
+
+def _modules() -> list[str]:
+    package = importlib.import_module("losscli.losses")
+    return [f"{package.__name__}.{module.name}" for module in pkgutil.iter_modules(package.__path__)]
+
+
+def _mentioning(wanted: str) -> Iterator[str]:
+    """The modules in whose source a loss is defined under a name, or the name is quoted, as an alias is."""
+    marks = f"\ndef {wanted.replace('-', '_')}(".encode(), f'"{wanted}"'.encode()
+    for module in _modules():
+        if any(mark in _source(module) for mark in marks):
+            yield module
+
+
+def _source(module: str) -> bytes:
+    package, _, name = module.rpartition(".")
+    try:
+        return pkgutil.get_data(package, f"{name}.py") or b""
+    except OSError:  # where only compiled modules are installed, all of them are loaded
+        return b""
+
+
+def _named(wanted: str, losses: Mapping[str, Loss]) -> Loss | None:
+    found = losses.get(wanted)
+    return found or next((entry for entry in losses.values() if wanted in entry.aliases), None)
+
+
+def _unknown(name: str, wanted: str) -> NoReturn:
+    losses = catalogue()
+    known = [*losses, *(alias for entry in losses.values() for alias in entry.aliases)]
+    hint = did_you_mean(wanted, known) or "'losscli list' shows all losses"
+    raise UsageError("loss-unknown", f"no loss named {name!r}", hint=hint)

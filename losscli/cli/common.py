@@ -12,7 +12,7 @@ import numpy as np
 import typer
 
 from losscli.cli.exits import emit
-from losscli.cli.options import SETTINGS, Option
+from losscli.cli.options import SETTINGS, Group, Option
 from losscli.dialects import like
 from losscli.engines import Engine, engine
 from losscli.errors import UsageError
@@ -90,7 +90,7 @@ def on_cluster(options: Mapping[str, Any]) -> bool:
 
 def group_of(name: str, text: str) -> typer.Typer:
     """A verb whose subcommands are the losses."""
-    group = typer.Typer(name=name, help=text, context_settings=SETTINGS, rich_markup_mode=None)
+    group = typer.Typer(name=name, cls=Group, help=text, context_settings=SETTINGS, rich_markup_mode=None)
     group.callback()(lambda: None)
     return group
 

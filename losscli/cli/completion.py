@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperCommand
 from typer.main import get_command
 
-from losscli.cli.options import SETTINGS, Option, signed
+from losscli.cli.options import SETTINGS, Group, Option, signed
 from losscli.cli.program import NAME, program
 from losscli.cli.values import values
 from losscli.errors import UsageError
@@ -21,7 +21,7 @@ _PACKAGE = Path(__file__).parent.parent
 _TAKE_A_LOSS = ("compute", "gradcheck", "verify", "dialects", "show", "sample")
 
 
-class Completing(TyperGroup):
+class Completing(Group):
     """The program while a shell asks: a verb is loaded once its loss is named."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:

@@ -7,14 +7,14 @@ from typing import Any
 import typer
 
 from losscli.cli.common import as_json, output_options, write
-from losscli.cli.options import page, signed
+from losscli.cli.options import Usage, page, signed
 from losscli.loss import catalogue
 
 
 def add(app: typer.Typer, words: list[str]) -> list[str]:
     """Register the verb."""
     text = page("The catalogue: every loss with its definition.", ["losscli list", "losscli list --json"])
-    app.command("list", help=text)(signed(_list, output_options("Print the names alone.")))
+    app.command("list", help=text, cls=Usage)(signed(_list, output_options("Print the names alone.")))
     return words
 
 

@@ -6,10 +6,11 @@ import inspect
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 from losscli.errors import UsageError, did_you_mean
 
@@ -56,7 +57,6 @@ class Option:
         """The option as a parameter of a function, which is what Typer looks at."""
         more: dict[str, Any] = {}
         if self.kind is not bool:
-            more["parser"] = self.read
             if self.choices:
                 more["autocompletion"] = _among(self.choices)
             more["metavar"] = self.metavar or "|".join(self.choices) or _METAVARS[self.kind]
@@ -65,7 +65,7 @@ class Option:
         return inspect.Parameter(self.name, inspect.Parameter.KEYWORD_ONLY, default=self.default, annotation=annotation)
 
     def read(self, value: Any) -> Any:
-        """The value of what was typed; UsageError. A default comes as it is."""
+        """The value of what was typed; UsageError. A default, and what a flag says, come as they are."""
         if not isinstance(value, str):
             return value
         word = self.typed[-1]
@@ -96,7 +96,32 @@ def choice(name: str, value: str, known: Iterable[str], hint: str = "") -> str:
     return value
 
 
-class Usage(TyperCommand):
+class _AsTyped:
+    """A command whose values come as they are typed: Option.read knows what they should be.
+
+    Typer would have pydantic turn each word into a word, and that takes as long to load as all the rest.
+    """
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """The parameters, --help among them."""
+        params: list[Any] = super().get_params(ctx)  # type: ignore[misc]
+        for param in params:
+            param.process_value = partial(_as_typed, param)
+        return params
+
+
+def _as_typed(param: Any, ctx: Any, value: Any) -> Any:
+    missing = value is None or value == ()
+    if param.required if missing else isinstance(value, bool) or param.callback:
+        return type(param).process_value(param, ctx, value)
+    return list(value) if isinstance(value, tuple) else value
+
+
+class Group(_AsTyped, TyperGroup):
+    """A command with subcommands, whose values come as they are typed."""
+
+
+class Usage(_AsTyped, TyperCommand):
     """A command whose usage line shows arguments as every other program does: DATA..., not {DATA}...."""
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
@@ -175,11 +200,15 @@ def argument(name: str, help_text: str, *, many: bool = False, required: bool = 
 
 
 def signed(run: Callable[..., None], options: Sequence[Option], *arguments: inspect.Parameter) -> Any:
-    """The function with a signature made of these parameters: that is all that Typer looks at."""
+    """The function of values that were read, with a signature made of these parameters: Typer looks at nothing else."""
+
+    def read(**given: Any) -> None:
+        run(**{**given, **{entry.name: entry.read(given[entry.name]) for entry in options}})
+
     parameters = [*arguments, *(entry.parameter() for entry in options)]
-    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    run.__annotations__ = {entry.name: entry.annotation for entry in parameters}
-    return run
+    read.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    read.__annotations__ = {entry.name: entry.annotation for entry in parameters}
+    return read
 
 
 def with_values(words: Sequence[str], options: Iterable[Option]) -> list[str]:

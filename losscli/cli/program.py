@@ -10,7 +10,7 @@ from typing import Protocol
 import typer
 
 from losscli.cli.exits import require_stdout
-from losscli.cli.options import SETTINGS, page
+from losscli.cli.options import SETTINGS, Group, page
 from losscli.errors import UsageError, did_you_mean
 
 NAME = "losscli"
@@ -57,6 +57,7 @@ def call(argv: list[str]) -> object:
 def program(argv: list[str]) -> tuple[typer.Typer, list[str]]:
     """The program with the one verb that is called, and the arguments as Typer can read them."""
     app = typer.Typer(
+        cls=Group,
         help=_HELP,
         context_settings=SETTINGS,
         pretty_exceptions_enable=False,
