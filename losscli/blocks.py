@@ -190,15 +190,13 @@ class Work:
         if self.wants.per_sample or self.wants.top:
             message = f"{self.bound.loss.name} is a function of all rows together: a row has no loss of its own"
             raise UsageError("loss-pooled", message, hint="leave out --per-sample and --top")
-        slopes = Part()
         if self.totals:
             hess = None if kernel.hess is None else partial(kernel.hess, *self.totals)
             made = Rows(np.empty(0), partial(kernel.grad, *self.totals), hess)
-            slopes = self._with_slopes(slopes, span, weighing, fold, made)
-        weight = weighing.weight
-        terms = kernel.weighed(weight)
-        totals = tuple(Exact().plus(float(term.sum())) for term in terms)
-        return replace(slopes, total=totals, rows=weighing.rows, kept=weighing.kept)
+            # Slopes by what all rows share add up; the terms have been.
+            return self._with_slopes(Part((Exact(),)), span, weighing, fold, made)
+        totals = tuple(Exact().plus(float(term)) for term in kernel.totals(weighing.weight))
+        return Part(totals, weighing.rows, weighing.kept)
 
 
 @dataclass(frozen=True)
