@@ -17,7 +17,7 @@ from losscli.loss import Batch, Bound, Fault, Pooled, Rows, Slope
 from losscli.plan import Plan
 from losscli.results import Wants
 from losscli.sums import Exact, ExactArray, Part, Tally, largest
-from losscli.targets import Table, Weighing, arrange, weigh
+from losscli.targets import Table, Weighing, arrange, by_labels, weigh
 
 Span = tuple[int, int]
 
@@ -38,7 +38,8 @@ class Outputs:
 class Work:
     """What is done with every block: the loss, the data, what is asked for, and the factor of the reduction.
 
-    ``totals`` are those of a pooled loss on the second pass over its data, when its slopes can be written.
+    ``totals`` are those of a pooled loss on the second pass over its data, when its slopes can be written; ``mean`` is
+    that of the losses where slopes by labels need it.
     """
 
     bound: Bound
@@ -47,6 +48,7 @@ class Work:
     scale: float
     outputs: Outputs
     totals: tuple[float, ...] = ()
+    mean: float = 0.0
 
     def __call__(self, span: Span) -> Part:
         """The block's part of the answer."""
@@ -143,7 +145,8 @@ class Work:
         if gradient is None and hessian is None:
             return part
         if gradient is not None and wants.grad == self.plan.signature.labels:
-            self._scatter(wants.grad, gradient, span, weighing, self._by_labels(weighing, kernel))
+            slopes = by_labels(self.plan, weighing, kernel.value, self.scale, self.mean)
+            self._scatter(wants.grad, gradient, span, weighing, slopes)
             return part
         first = Scaled(kernel.grad(), weighing.weight, self.scale)
         if gradient is not None:
@@ -159,13 +162,6 @@ class Work:
             slopes = fold.hessian(first, second, wants.hess)
             part = replace(part, hessian=self._put(wants.hess, hessian, span, weighing, slopes))
         return part
-
-    def _by_labels(self, weighing: Weighing, kernel: Rows | Batch) -> Array:
-        """The slope by soft labels, whose loss is the mean over the classes: the loss of each, as it is weighed."""
-        how = self.plan.how
-        share = (1.0 - how.label_smoothing) * (1.0 if how.class_weight is None else how.class_weight)
-        weight = np.asarray(self.scale if weighing.weight is None else weighing.weight[:, None] * self.scale)
-        return kernel.value * share * weight
 
     def _put(self, name: str, target: Writable, span: Span, weighing: Weighing, slopes: Array) -> ExactArray | None:
         if self.plan.signature.entry(name).shared:

@@ -60,14 +60,17 @@ def evaluate(
     wants, penalty = wants or Wants(), penalty or Penalty()
     _check_penalty(bound, penalty, reduction)
     made = sources if isinstance(sources, Plan) else plan_of(bound, sources, how, sample_weight, mask)
-    _check_wants(bound, made, wants)
+    check_wants(bound, made, wants)
     reduction = reduction or bound.loss.reads.reduction
     if reduction == "mean":
         bound = replace(bound, loss=averaged(bound.loss))
     weight = denominator(bound, made, engine)
     empty = empty or (bound.loss.dialect.empty if bound.loss.dialect else "error")
     outputs = _outputs(made, wants, reduction, allocate)
-    work = Work(bound, made, wants, 1.0 / weight if reduction == "mean" and weight > 0 else 1.0, outputs)
+    scale = 1.0 / weight if reduction == "mean" and weight > 0 else 1.0
+    moves = wants.grad == bound.loss.reads.labels and moved_by_labels(bound, made, reduction)
+    mean = float(evaluate(bound, made, reduction="mean", empty="zero", engine=engine).value) if moves else 0.0
+    work = Work(bound, made, wants, scale, outputs, mean=mean)
     part = sum(engine(work, made.spans()), Part())
     _keep_shared(work, part)
     result = Result(
@@ -137,13 +140,17 @@ def plan_of(
     )
 
 
-def _check_wants(bound: Bound, made: Plan, wants: Wants) -> None:
+def check_wants(bound: Bound, made: Plan, wants: Wants) -> None:
+    """Refuse what a loss does not have over a plan's data: UsageError."""
     signature = bound.loss.reads
     if wants.grad and wants.grad == signature.labels and signature.expected:
         if not _soft(made):
             message = f"{wants.grad} are class indices: only soft labels, one number per class, have a gradient"
             raise UsageError("wrt-labels", message)
         wants = replace(wants, grad="")
+    if wants.hess and wants.hess == signature.labels and signature.expected:
+        message = f"{bound.loss.name} has no diagonal Hessian with respect to {wants.hess}: it is linear in them"
+        raise UsageError("hessian-none", message)
     for name in filter(None, (wants.grad, wants.hess)):
         if name not in signature.differentiable:
             message = f"{bound.loss.name} has no gradient with respect to {name!r}"
@@ -155,6 +162,11 @@ def _check_wants(bound: Bound, made: Plan, wants: Wants) -> None:
 def denominator(bound: Bound, made: Plan, engine: Engine = serial) -> float:
     """What the mean of a loss over a plan's rows is divided by: reads no scores."""
     return _denominator(made, _mean_of(bound, made), engine)
+
+
+def moved_by_labels(bound: Bound, made: Plan, reduction: Reduction) -> bool:
+    """Whether what a reduction divides by moves with soft labels: with the weights of their classes."""
+    return reduction == "mean" and made.how.class_weight is not None and _mean_of(bound, made) == "weights"
 
 
 def _mean_of(bound: Bound, made: Plan) -> Denominator:

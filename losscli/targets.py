@@ -17,7 +17,7 @@ from losscli.columns import Column, Raw
 from losscli.errors import DataError, Place, did_you_mean
 from losscli.inputs import IDENTITY, LABEL, SIMPLEX, Array, Domain, Groups, Ints, Target
 from losscli.plan import Plan
-from losscli.stable import FEW
+from losscli.stable import FEW, times
 
 
 @dataclass(frozen=True)
@@ -97,6 +97,17 @@ def _sample_weight(plan: Plan, start: int, stop: int, lead: tuple[int, ...], kee
 def _placer(plan: Plan, column: Column, start: int, keep: Ints | None) -> Callable[..., Place]:
     """Where a kept row of a block, or one entry of it, stands in its file."""
     return lambda row, *entry: plan.place(column, start, row if keep is None else int(keep[row]), entry)
+
+
+def by_labels(plan: Plan, weighing: Weighing, losses: Array, scale: float, mean: float = 0.0) -> Array:
+    """The slopes by soft labels, (M, C): each class's own loss, (M, C), as smoothing, weights and reduction leave it.
+
+    ``mean`` is that of the losses where it divides by the weights of the labels' classes, which move with them.
+    """
+    by_class = np.asarray(1.0 if plan.how.class_weight is None else plan.how.class_weight)
+    weight = np.asarray(scale if weighing.weight is None else weighing.weight[:, None] * scale)
+    own = times((1.0 - plan.how.label_smoothing) * by_class, losses)
+    return own * weight if mean == 0.0 else (own - times(by_class, np.asarray(mean))) * weight
 
 
 def _read_labels(plan: Plan, start: int, stop: int) -> Raw:

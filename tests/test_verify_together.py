@@ -76,6 +76,8 @@ def test_a_factor_is_in_doubt_only_beyond_what_the_scatter_of_rows_leaves() -> N
 def test_truncated_numbers_are_named(name) -> None:
     found = told("ce", 300, 4, truncated(name), name)
     assert found.verdict == "fail"
+    # No entry is wrong alone: the file is, and a job that counts failures must see one.
+    assert (found.slopes[0].wrong, found.counts["fail"]) == (0, 1)
     assert [one.hypothesis for one in found.diagnosis] == ["truncated, not rounded"]
     assert headline(found).endswith("truncated, not rounded")
     assert told("ce", 2, 4, truncated(name), name).diagnosis == ()

@@ -38,9 +38,10 @@ def output_options(quiet: str = "", *, judged: bool = False) -> list[Option]:
     ]
 
 
-def wrt_option(loss: Loss, default: str | None, text: str, *besides: str) -> Option:
-    """What slopes are taken by: the inputs that have some, ``besides`` those that have some at times."""
-    slopes, hint = (*loss.reads.differentiable, *besides), ""
+def wrt_option(loss: Loss, default: str | None, text: str) -> Option:
+    """What slopes are taken by: the inputs that have some, and labels where soft ones have."""
+    labels = (loss.reads.labels,) if loss.reads.expected else ()
+    slopes, hint = (*loss.reads.differentiable, *labels), ""
     if loss.dialect is not None:
         own = [name for name in get(loss.name).reads.differentiable if name in loss.reads.names and name not in slopes]
         hint = f"without --like {loss.dialect.peer} it has slopes by {', '.join(own)}, too" if own else ""

@@ -25,6 +25,7 @@ from losscli.cli.common import (
     output_options,
     read_inputs,
     source_of,
+    value_of,
     write,
     wrt_option,
 )
@@ -100,7 +101,7 @@ def _options(loss: Loss) -> list[Option]:
         Option("gradcheck", bool, False, "Verify the gradient on this data."),
     ]
     text = "What the gradient is taken with respect to."
-    made.append(wrt_option(loss, reads.differentiable[0], text, *([reads.labels] if reads.expected else [])))
+    made.append(wrt_option(loss, reads.differentiable[0], text))
     if "l1" in reads.options:
         for name, size in (("l1", "sizes"), ("l2", "squares")):
             text = f"Add this many times the sum of the weights' {size}."
@@ -152,7 +153,8 @@ def _compute(
             if options["gradcheck"]:
                 from losscli.verifier.gradcheck import gradcheck
 
-                checked = gradcheck(bound, data=sources, **given, command=f"losscli compute {shlex.join(words)}")
+                again = f"losscli compute {shlex.join(words)}"
+                checked = gradcheck(bound, data=sources, **given, wrt=value_of("--wrt", words), command=again)
             saved = _save(result, files, rows.saved)
             text = _text(result, saved, options, checked)
         write(text, options)

@@ -10,7 +10,7 @@ row's top. Added is the least normal number, for what is flushed to zero.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -22,7 +22,7 @@ from losscli.inputs import PROBABILITY, Array, Fold, Partials, Target
 from losscli.loss import Bound, Pooled
 from losscli.plan import Plan
 from losscli.precision import Precision
-from losscli.targets import Table
+from losscli.targets import Table, by_labels
 
 # Of the least number below 1: a probability that is 1 leaves nothing to divide by.
 _BELOW_ONE = 1.0 - 2.0**-53
@@ -34,7 +34,7 @@ class ExactSlopes:
     """The slopes of one block by one input, as kept rows: exact, and how they move with what they are made of.
 
     ``scale`` is the factor of the reduction, ``totals`` those of a pooled loss, ``order`` 1 for the gradient and 2 for
-    the diagonal of the Hessian.
+    the diagonal of the Hessian; ``mean`` that of the losses where slopes by labels need it.
     """
 
     bound: Bound
@@ -44,6 +44,12 @@ class ExactSlopes:
     scale: float
     totals: tuple[float, ...] = ()
     order: int = 1
+    mean: float = 0.0
+
+    @property
+    def labelled(self) -> bool:
+        """Whether they are by soft labels, whose loss is a mean over the classes."""
+        return self.name == self.plan.signature.labels
 
     @cached_property
     def fold(self) -> Fold:
@@ -61,12 +67,20 @@ class ExactSlopes:
 
     def of(self, fold: Fold, variables: Sequence[Any], totals: Sequence[float] = ()) -> Array:
         """The slopes through a fold with the kernel's variables, or the totals of its terms, replaced."""
+        if self.labelled:
+            return by_labels(self.plan, self.table.weighing, self._losses(variables), self.scale, self.mean)
         first, second = self._partials(variables, totals or self.totals)
         return self._chained(fold, first, second)
 
     def _chained(self, fold: Fold, first: Partials, second: Partials | None) -> Array:
         made = fold.gradient(first, self.name) if second is None else fold.hessian(first, second, self.name)
         return np.asarray(made, dtype=np.float64)
+
+    def _losses(self, variables: Sequence[Any]) -> Array:
+        """Each class's own loss, (M, C)."""
+        kernel = self.bound(*variables, held=self.bound.hold(*self.fold.variables))
+        assert not isinstance(kernel, Pooled)
+        return kernel.value
 
     def _partials(self, variables: Sequence[Any], totals: Sequence[float]) -> tuple[Scaled, Scaled | None]:
         held = self.bound.hold(*self.fold.variables)
@@ -82,6 +96,9 @@ class ExactSlopes:
 
     def terms(self, fold: Fold, variables: Sequence[Any]) -> Array:
         """The sizes of the partials' shares in each entry, added up."""
+        if self.labelled:
+            losses = np.abs(self._losses(variables))
+            return by_labels(self.plan, self.table.weighing, losses, self.scale, -abs(self.mean))
         first, second = self._partials(variables, self.totals)
 
         def only(partials: Scaled, at: int) -> Partials:
@@ -170,7 +187,9 @@ def _through_probabilities(slopes: ExactSlopes) -> bool:
     """Whether logits become probabilities on their way: of classes, or of two outcomes each."""
     signature = slopes.plan.signature
     name = signature.names[0]
-    if slopes.plan.link != "logits" or "probs" not in signature.links or slopes.name != name or slopes.totals:
+    if slopes.plan.link != "logits" or "probs" not in signature.links or slopes.totals:
+        return False
+    if slopes.name not in (name, signature.labels):
         return False
     return signature.layout == "classes" or signature.domain(name, "probs") is PROBABILITY
 
@@ -179,7 +198,8 @@ def _by_probabilities(slopes: ExactSlopes, step: float) -> Iterator[Array]:
     """What is lost on the way most take, through probabilities p that are rounded: with p_top - 1 among the terms."""
     first = replace(slopes, order=1)
     p, shaky = _probabilities(slopes)
-    chain = _by_logits if slopes.plan.signature.layout == "classes" else _by_logit
+    by_score = _by_logits if slopes.plan.signature.layout == "classes" else _by_logit
+    chain: Callable[[Array, Array, Array], tuple[Array, Array]] = _by_itself if slopes.labelled else by_score
 
     def slope(p: Array) -> tuple[Array, Array]:
         fold = first.fold_of([p, *slopes.table.arrays[1:]], "probs")
@@ -251,6 +271,10 @@ def _by_logits(p: Array, slope: Array, size: Array) -> tuple[Array, Array]:
 
 def _by_logit(p: Array, slope: Array, size: Array) -> tuple[Array, Array]:
     return p * (1.0 - p) * slope, p * (1.0 - p) * size
+
+
+def _by_itself(_: Array, slope: Array, size: Array) -> tuple[Array, Array]:
+    return slope, size
 
 
 def value_allowance(slopes: ExactSlopes, precision: Precision) -> Array:

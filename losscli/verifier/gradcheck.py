@@ -12,17 +12,17 @@ from typing import Any
 import numpy as np
 
 from losscli.errors import UsageError
-from losscli.evaluate import evaluate, plan_of
+from losscli.evaluate import check_wants, evaluate, plan_of
 from losscli.loss import Bound
 from losscli.plan import How, Plan
 from losscli.results import Wants
 from losscli.verifier.checks import Check
 from losscli.verifier.diagnosis.explain import explained
 from losscli.verifier.holding import HOLDING, claimed
+from losscli.verifier.labelled import objective_of
 from losscli.verifier.ledger import Ledger
 from losscli.verifier.mutants import largest
 from losscli.verifier.numeric.probes import untried
-from losscli.verifier.objective import Objective
 from losscli.verifier.points import KINDS, Case, cases
 from losscli.verifier.whole import LARGEST, certify
 from losscli.verifier.witness.formula import Formula
@@ -70,9 +70,13 @@ def gradcheck(
         if not plain or any(given is not None for given in (how.class_weight, sample_weight, mask)):
             message = "the built-in points choose their own labels and weights"
             raise UsageError("option-without-data", message, hint="give data to check a gradient with these options")
+        if wrt == reads.labels:
+            message = "the built-in points have class indices for labels"
+            raise UsageError("option-without-data", message, hint="give data with soft labels to check slopes by them")
         todo = [_task(bound, case) for case in cases(bound, link, seed, kinds)]
     else:
         whole = plan_of(bound, data, how, sample_weight, mask)
+        check_wants(bound, whole, Wants(grad=wrt))
         todo = [_Task("data", bound, _thinned(whole), "data")]
     names = [wrt] if wrt else reads.differentiable
     curved = _curved(bound, todo[0].plan, names) if hess and todo else []
@@ -129,7 +133,7 @@ def _certify(ledger: Ledger, bound: Bound, made: Plan, name: str, seed: int) -> 
     if size > LARGEST:
         ledger.certify("data", name, np.empty(0), untried(size, seed), None)
         return
-    objective = Objective.of(bound, made, name)
+    objective = objective_of(bound, made, name)
     together = made.groups is not None or objective.shared
     width = math.prod(objective.x.shape[0 if together else 1 :])
     rows = 1 if made.groups is not None else made.rows
@@ -157,7 +161,7 @@ def _curved(bound: Bound, made: Plan, names: Sequence[str]) -> list[str]:
 
 def _look(ledger: Ledger, task: _Task, name: str, order: int = 1) -> None:
     """One case with respect to one input: claims, slopes, verdicts, witnesses, planted faults."""
-    objective = Objective.of(task.bound, task.plan, name)
+    objective = objective_of(task.bound, task.plan, name)
     label, what = (task.label, "gradient") if order == 1 else (f"hessian {task.label}", "Hessian")
     claim, dropped = claimed(objective, order)
     ledger.stray(label, name, dropped)
@@ -190,7 +194,7 @@ def _look(ledger: Ledger, task: _Task, name: str, order: int = 1) -> None:
 def _testify(ledger: Ledger, todo: Sequence[_Task], names: Sequence[str], seed: int) -> None:
     """Witnesses of a claim as a whole, on the first data drawn at random, or on those given."""
     for task in [task for task in todo if task.kind in _PLAIN][:1]:
-        for objective in [Objective.of(task.bound, task.plan, name) for name in names]:
+        for objective in [objective_of(task.bound, task.plan, name) for name in names]:
             if objective.table.weighing.kept:
                 for said in statements(objective, claimed(objective)[0], seed):
                     ledger.jury.hear(said)

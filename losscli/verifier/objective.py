@@ -107,6 +107,12 @@ class Objective:
         """Whether all losses read the input."""
         return self.plan.signature.entry(self.name).shared
 
+    def moved(self, x: Array) -> Objective:
+        """The same losses at another point."""
+        arrays = list(self.table.arrays)
+        arrays[self.at] = x
+        return replace(self, table=replace(self.table, arrays=tuple(arrays)))
+
     def values(self, x: Array) -> Array:
         """Weighted losses, one per row or group, with the input replaced."""
         with np.errstate(all="ignore"):

@@ -45,12 +45,25 @@ class Oracle:
         import mpmath
 
         units, index = self.touched(name, entry)
+        if name == self.plan.signature.labels:
+            return self._by_label(units[0], int(entry[1]), digits)
 
         def one(env: Mapping[str, Any]) -> mpf:
             return self.program.slope(env, name, index, order=order, side=side, digits=digits)
 
         with mpmath.workdps(60):
             return mpmath.fsum(self._weighted(unit, one) for unit in units)
+
+    def _by_label(self, unit: int, label: int, digits: int) -> mpf:
+        """The slope by one entry of soft labels: the loss of its class, as smoothing and weights leave it."""
+        import mpmath
+
+        how, weight = self.plan.how, self.table.weighing.weight
+        _, env = self.environments(unit)[0]
+        with mpmath.workdps(60):
+            share = (1 - mpmath.mpf(how.label_smoothing)) * (1.0 if weight is None else float(weight[unit]))
+            share *= 1.0 if how.class_weight is None else float(how.class_weight[label])
+            return share * self.program.value({**env, "y": label}, digits=digits) if share else mpmath.mpf(0)
 
     def touched(self, name: str, entry: Sequence[int]) -> tuple[Sequence[int], tuple[int, ...] | None]:
         """The units whose losses an entry of an input moves, and its index within what they read of it."""

@@ -154,6 +154,7 @@ class Audit:
     scale: float
     totals: tuple[float, ...] = ()
     order: int = 1
+    mean: float = 0.0
 
     @property
     def shared(self) -> bool:
@@ -184,7 +185,14 @@ class Audit:
 
     def _slopes(self, span: tuple[int, int]) -> ExactSlopes:
         made = ExactSlopes(
-            self.bound, self.plan, arrange(self.plan, *span), self.name, self.scale, self.totals, self.order
+            self.bound,
+            self.plan,
+            arrange(self.plan, *span),
+            self.name,
+            self.scale,
+            self.totals,
+            self.order,
+            self.mean,
         )
         with np.errstate(all="ignore"):
             _ = made.value

@@ -17,7 +17,7 @@ import numpy as np
 from losscli.blocks import Outputs, Work
 from losscli.engines import Engine, serial
 from losscli.errors import UsageError
-from losscli.evaluate import as_source, evaluate, plan_of
+from losscli.evaluate import as_source, check_wants, evaluate, moved_by_labels, plan_of
 from losscli.loss import Bound, Pooled
 from losscli.plan import How, Plan
 from losscli.precision import FORMATS, Precision
@@ -120,10 +120,14 @@ class Verified:
 
     @property
     def counts(self) -> Mapping[str, int]:
-        """How many entries got each verdict; the value counts as one for each number of it."""
+        """How many entries got each verdict; the value counts as one for each number of it.
+
+        A file whose entries are wrong together, and none of them alone, counts as one failure more.
+        """
         total = Counter({str(word): 0 for word in VERDICTS})
         for part in self.slopes:
             total.update(part.counts)
+            total["fail"] += part.verdict == "fail" and not part.wrong
         if self.value is not None:
             total.update(self.value.counts)
         return dict(total)
@@ -157,6 +161,7 @@ def verify(
     made = plan_of(bound, data, how, sample_weight, mask)
     reduction = reduction or bound.loss.reads.reduction
     name = wrt or bound.loss.reads.differentiable[0]
+    check_wants(bound, made, Wants(grad=name))
     columns = {
         kind: replace(made.columns[name], source=shaped(made, name, as_source(kind, claim), kind))
         for kind, claim in (("grad", claims.grad), ("hess", claims.hess))
@@ -167,8 +172,10 @@ def verify(
     # A pooled loss has one value, whatever the reduction.
     mean = reduction == "mean" and result.weight > 0 and not totals
     scale = 1.0 / result.weight if mean else 1.0
+    moves = name == bound.loss.reads.labels and moved_by_labels(bound, made, reduction)
+    moved = float(result.value) if moves and mean else 0.0
     audits = [
-        Audit(result.bound, made, name, columns[kind], FORMATS["float64"], scale, totals, order)
+        Audit(result.bound, made, name, columns[kind], FORMATS["float64"], scale, totals, order, moved)
         for order, kind in ((1, "grad"), (2, "hess"))
         if kind in columns
     ]

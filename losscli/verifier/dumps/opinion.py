@@ -15,6 +15,7 @@ import numpy as np
 from losscli.inputs import Groups, Ints
 from losscli.plan import Plan
 from losscli.verifier.dumps.audit import KEPT, Audit, Beside, Suspect, Tally
+from losscli.verifier.labelled import objective_of
 from losscli.verifier.numeric import differences
 from losscli.verifier.numeric.differences import IntArray
 from losscli.verifier.numeric.tied import Tied, jumps
@@ -56,7 +57,7 @@ def second_opinion(audit: Audit, suspects: Sequence[Suspect]) -> Opinion:
     """Numeric slopes at the suspects, their rows alone where rows are independent."""
     part = audit if audit.shared or audit.totals else replace(audit, plan=_part(audit.plan, suspects))
     seen = part.beside((0, part.plan.rows))
-    objective = Objective(part.bound, part.plan, seen.slopes.table, part.name)
+    objective = objective_of(part.bound, part.plan, part.name, seen.slopes.table, part.mean)
     codes: dict[tuple[int, ...], int] = {}
     acquitted: dict[tuple[int, ...], int] = {}
     wanted = {s.index for s in suspects}

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
-from losscli.inputs import Array
+from losscli.inputs import LABEL, Array
 from losscli.loss import Batch, Pooled, Rows, get
 from losscli.precision import FORMATS
 from losscli.verifier.allowance import ExactSlopes, roundings
@@ -48,7 +48,7 @@ class Field:
         """Whether the input may be any number."""
         domain = self.objective.plan.signature.domain(self.name, self.objective.plan.link)
         unbounded = domain.low == -np.inf and domain.high >= np.finfo(float).max
-        return bool(unbounded and not domain.sums and domain.breaks is None)
+        return bool(unbounded and not domain.sums and domain.breaks is None and domain is not LABEL)
 
     @property
     def pooled(self) -> bool:
@@ -113,10 +113,7 @@ class Field:
 
     def at(self, x: Array) -> Field:
         """The field at another point."""
-        objective = self.objective
-        arrays = list(objective.table.arrays)
-        arrays[objective.at] = x
-        return Field(replace(objective, table=replace(objective.table, arrays=tuple(arrays))))
+        return Field(self.objective.moved(x))
 
     def direction(self, seed: int) -> Array:
         """A random direction v for which x ± v is in the domain."""
