@@ -24,6 +24,7 @@ from losscli.verifier.ledger import Ledger
 from losscli.verifier.mutants import largest
 from losscli.verifier.numeric.probes import untried
 from losscli.verifier.points import KINDS, Case, cases
+from losscli.verifier.sharpen import Sharpening
 from losscli.verifier.whole import LARGEST, certify
 from losscli.verifier.witness.formula import Formula
 from losscli.verifier.witness.testimony import statements
@@ -56,7 +57,8 @@ def gradcheck(
     """Verify the gradient of a loss at built-in points, or at the data given, for every input it has one for.
 
     The claim is the gradient of the summed loss as ``evaluate`` returns it; the reference is the slope of the value
-    by a Ridders table with an error bar, and at a few entries the derivative of the printed formula at 40 digits.
+    by a Ridders table with an error bar, and at a few entries the derivative of the printed formula at 40 digits: where
+    the bar hides small errors, and where the claim fails.
     Every run plants wrong gradients and must catch them. Options about labels and weights go with data: the
     built-in points choose their own. ``hess``: once the gradient has passed, the diagonal Hessian is held against the
     slope of the gradient in the same way, for the inputs that have one. Raises UsageError and DataError.
@@ -70,7 +72,7 @@ def gradcheck(
         if not plain or any(given is not None for given in (how.class_weight, sample_weight, mask)):
             message = "the built-in points choose their own labels and weights"
             raise UsageError("option-without-data", message, hint="give data to check a gradient with these options")
-        if wrt == reads.labels:
+        if wrt and wrt == reads.labels:
             message = "the built-in points have class indices for labels"
             raise UsageError("option-without-data", message, hint="give data with soft labels to check slopes by them")
         todo = [_task(bound, case) for case in cases(bound, link, seed, kinds)]
@@ -80,9 +82,10 @@ def gradcheck(
         todo = [_Task("data", bound, _thinned(whole), "data")]
     names = [wrt] if wrt else reads.differentiable
     curved = _curved(bound, todo[0].plan, names) if hess and todo else []
+    sharpening = Sharpening(ledger.jury)
     for task in todo:
         for name in names:
-            _look(ledger, task, name)
+            _look(ledger, task, name, sharpening=sharpening)
     _testify(ledger, todo, names, seed)
     if data is not None:
         for name in names:
@@ -159,7 +162,7 @@ def _curved(bound: Bound, made: Plan, names: Sequence[str]) -> list[str]:
     return found
 
 
-def _look(ledger: Ledger, task: _Task, name: str, order: int = 1) -> None:
+def _look(ledger: Ledger, task: _Task, name: str, order: int = 1, *, sharpening: Sharpening | None = None) -> None:
     """One case with respect to one input: claims, slopes, verdicts, witnesses, planted faults."""
     objective = objective_of(task.bound, task.plan, name)
     label, what = (task.label, "gradient") if order == 1 else (f"hessian {task.label}", "Hessian")
@@ -176,18 +179,23 @@ def _look(ledger: Ledger, task: _Task, name: str, order: int = 1) -> None:
         return
     domain = task.plan.signature.domain(name, task.plan.link)
     columns = objective.columns(1 if task.kind in _ALIKE else _COLUMNS, largest(claim))
+    witness = Formula.of(objective, order)
+    sharpen = None
+    if sharpening is not None and witness is not None and task.kind not in (*_ALIKE, "kinks"):
+        sharpen = partial(sharpening, witness, claim.shape)
     ledger.look(
         label,
         name,
         claim,
         map(partial(objective.sloped, edges=task.kind in _BOUNDED) if order == 1 else objective.curved, columns),
-        witness=Formula.of(objective, order),
+        witness=witness,
         low=domain.low,
         high=domain.high,
         plant=task.kind in _PLAIN,
         sample=task.kind not in _ALIKE,
         what=what,
         case=task.plan,
+        seen=sharpen,
     )
 
 

@@ -302,12 +302,7 @@ def _heard(found: Found, claim: Array) -> Heard:
     own = replace(s, reason=s.reason.copy())
     if (codes == _UNDECIDED).any():
         own.reason[(codes == _UNDECIDED) & found.seam] = Reason.NEAR_KINK
-    return Heard(column, own, claimed, _indices(claim, column), codes, found.allowance)
-
-
-def _indices(claim: Array, column: Column) -> list[tuple[int, ...]]:
-    grid = np.arange(claim.size).reshape(claim.shape)[column.at].reshape(-1)
-    return [tuple(int(i) for i in np.unravel_index(flat, claim.shape)) for flat in grid]
+    return Heard(column, own, claimed, column.index(claim.shape), codes, found.allowance)
 
 
 def _reference(claim: Array, found: Sequence[Found]) -> tuple[Array, Array]:

@@ -43,6 +43,11 @@ class Column:
     moot: BoolArray | None = None
     unit: float = UNIT
 
+    def index(self, shape: tuple[int, ...]) -> list[tuple[int, ...]]:
+        """Where each of the entries stands in the input, of a shape."""
+        places = np.arange(math.prod(shape)).reshape(shape)[self.at].reshape(-1)
+        return [tuple(int(i) for i in np.unravel_index(place, shape)) for place in places]
+
 
 # Nearer to a bound than this, a probability leaves steps with few digits or none.
 _BESIDE = 2.0**-20

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
+from losscli.inputs import Array
 from losscli.precision import FORMATS
 from losscli.verifier.allowance import ExactSlopes, losses_of
 from losscli.verifier.heads import values_allowed
@@ -38,7 +40,7 @@ class Formula:
 
     def spare(self, index: tuple[int, ...]) -> float:
         """What the rounding of intermediate numbers, such as scores of a linear head, moves a slope by."""
-        return float(np.nan_to_num(Field(self.objective).allowance[index])) if self.order == 1 else 0.0
+        return float(np.nan_to_num(self._rounding[index])) if self.order == 1 else 0.0
 
     def slope(self, index: tuple[int, ...], other: float | None = None) -> float | None:
         """The derivative of the formula at one entry; None where there is none to be had.
@@ -52,12 +54,22 @@ class Formula:
         except ArithmeticError:
             return None
 
+    @cached_property
+    def _rounding(self) -> Array:
+        return Field(self.objective).allowance
+
+    @cached_property
+    def _losses(self) -> tuple[Array, Array]:
+        """The losses of all units, and their rounding."""
+        oracle = self.oracle
+        slopes = ExactSlopes(oracle.bound, oracle.plan, oracle.table, self.wrt, 1.0)
+        return losses_of(slopes), values_allowed(slopes, FORMATS["float64"])
+
     def _is_value(self, index: tuple[int, ...]) -> bool:
         """Whether the losses that an entry moves are those of the formula, to rounding."""
         oracle = self.oracle
         if oracle.pooled:
             return True
         units, _ = oracle.touched(self.wrt, index)
-        slopes = ExactSlopes(oracle.bound, oracle.plan, oracle.table, self.wrt, 1.0)
-        losses, allowed = losses_of(slopes), values_allowed(slopes, FORMATS["float64"])
+        losses, allowed = self._losses
         return not any(abs(losses[unit] - float(oracle.value(unit, digits=30))) > allowed[unit] for unit in units)
