@@ -58,22 +58,12 @@ class _Mismatch:
         r = 1.0 - t
 
         def missed() -> Array:
-            false, absent = p * r, q * t
-            if alpha != beta:
-                return alpha * false + beta * absent
             # Halves of both, as dice has them, are halves of the sum.
-            false += absent
-            false *= alpha
-            return false
-
-        def slope(a: Array, b: Array) -> Array:
-            made = (a * alpha) * r
-            made -= (a * beta + b) * t
-            return made
+            return alpha * (p * r + q * t) if alpha == beta else alpha * (p * r) + beta * (q * t)
 
         return cls(
             lambda: (p * t, missed()),
-            slope,
+            lambda a, b: (a * alpha) * r - (a * beta + b) * t,
             lambda: alpha * r + (1.0 - beta) * t,
             smooth,
         )

@@ -39,7 +39,7 @@ def mse(r: Array) -> Rows:
 )
 def half_mse(r: Array) -> Rows:
     """Half the squared error, whose slope is the residual itself."""
-    return Rows(r * r / 2.0, grad=lambda: r, hess=lambda: np.ones_like(r))
+    return Rows(0.5 * (r * r), grad=lambda: r, hess=lambda: np.ones_like(r))
 
 
 @loss(
@@ -73,8 +73,9 @@ def huber(r: Array, *, delta: Annotated[float, Param("|r| where the parabola mee
     The slope is the residual clipped to [-delta, delta]: continuous, so there is no kink.
     """
     clipped = np.clip(r, -delta, delta)
+    # Every operation but the first two takes place in the memory of the one before.
     return Rows(
-        clipped * (r - clipped / 2.0), grad=lambda: clipped, hess=lambda: (np.abs(r) < delta).astype(np.float64)
+        (-0.5 * clipped + r) * clipped, grad=lambda: clipped, hess=lambda: (np.abs(r) < delta).astype(np.float64)
     )
 
 
@@ -95,7 +96,7 @@ def smooth_l1(
     # Dividing by the usual 1 would be a tenth of the whole.
     slope = clipped if beta == 1.0 else clipped / beta
     return Rows(
-        slope * (r - 0.5 * clipped), grad=lambda: slope, hess=lambda: (np.abs(r) < beta).astype(np.float64) / beta
+        (-0.5 * clipped + r) * slope, grad=lambda: slope, hess=lambda: (np.abs(r) < beta).astype(np.float64) / beta
     )
 
 
