@@ -102,8 +102,8 @@ def test_value_and_gradient_are_cases_of_their_own(checked):
     ("words", "code", "failures", "skipped"),
     [
         (["gradcheck", "own_junit.py:right"], 0, "0", "0"),
-        # Random numbers, ties and a single row are a case each.
-        (["gradcheck", "own_junit.py:doubled"], 1, "3", "0"),
+        # Random numbers, ties, a single row and numbers far out are a case each.
+        (["gradcheck", "own_junit.py:doubled"], 1, "4", "0"),
         (["gradcheck", "own_junit.py:drawn"], 4, "0", "3"),
         (["gradcheck", "own_junit.py:drawn", "--strict"], 1, "3", "0"),
         (["verify", "ce", "ignored.npz", "--grad", "zero.npy", "--ignore-index", "-100"], 4, "0", "1"),
@@ -120,7 +120,7 @@ def test_what_decides_and_is_no_kind_of_point_has_a_case(checked):
     code, about, suite = checked("gradcheck", "own_junit.py:spoils")
     # The slopes agree: what is wrong is what the function does to its input.
     assert (code, about["points"][0]["verdict"]) == (1, "pass")
-    assert (named(suite), suite.get("failures")) == (["random", "ties", "single row", "whole"], "1")
+    assert (named(suite), suite.get("failures")) == (["random", "ties", "single row", "far", "whole"], "1")
     assert "changes its input 'x' in place" in suite.find("testcase/failure").get("message")
     assert "changes its input 'x' in place" in suite.find("system-out").text.splitlines()
 

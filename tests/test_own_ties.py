@@ -100,6 +100,103 @@ def test_many_kinks_of_entries_of_their_own_are_one_subgradient(check, name):
     assert (code, about["verdict"]) == (0, "pass")
 
 
+MEETING = """
+    import numpy as np
+
+    def ranked(place, *inputs):
+        # Every input's share of the numbers at a place among them: all of it, for the first of equal ones.
+        order = np.argsort(np.stack(inputs), axis=0, kind="stable")[place]
+        return tuple(1.0 * (order == at) for at in range(len(inputs)))
+
+    def largest(x, y, share=0.5):
+        level = x == y
+        return np.maximum(x, y).sum(), ((x > y) + share * level, (y > x) + (1.0 - share) * level)
+
+    def largest_of_one(x, y):
+        return largest(x, y, 1.0)
+
+    def least_by_row(x, y):
+        return np.minimum(x, y).sum(axis=1), ranked(0, x, y)
+
+    def distance(x, y):
+        side = np.where(x >= y, 1.0, -1.0)
+        return np.abs(x - y).sum(), (side, -side)
+
+    def hinge(x, y):
+        on = 1.0 * (x - y <= 0.5)
+        return np.maximum(0.5 - (x - y), 0.0).sum(), (-on, on)
+
+    def middle_of_three(x, y, z):
+        return np.median([x, y, z], axis=0).sum(), ranked(1, x, y, z)
+
+    def both(x, y):
+        return np.maximum(x, y) + np.minimum(x, y), (np.ones_like(x), np.ones_like(y))
+
+    def apart(x, y):
+        one, other = 1.0 * (x >= y), 1.0 * (x >= -y)
+        return (np.maximum(x, y) - np.maximum(x, -y)).sum(), (one - other, (1.0 - one) + (1.0 - other))
+
+    def wider(a, b):
+        first = a.max() >= b.max()
+        place = np.eye(a.size)[a.argmax() if first else b.argmax()].reshape(a.shape)
+        return max(a.max(), b.max()), (first * place, (1 - first) * place)
+"""
+BEYOND = {
+    "largest": ("(1.0 * (x >= y), 1.0 * (y >= x))", "x and y"),
+    "largest_of_one": ("largest(x, y, 0.75)[1][0], largest(x, y, 0.25)[1][1]", "x and y"),
+    "least_by_row": ("(1.0 * (x < y), 1.0 * (y < x))", "x and y"),
+    "distance": ("(np.sign(x - y), np.where(y >= x, 1.0, -1.0))", "x and y"),
+    "hinge": ("(-1.0 * (x - y <= 0.5), 1.0 * (x - y < 0.5))", "x and y"),
+    "wider": (
+        "((a.max() >= b.max()) * np.eye(a.size)[a.argmax()].reshape(a.shape),"
+        " (b.max() >= a.max()) * np.eye(b.size)[b.argmax()].reshape(b.shape))",
+        "a and b",
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["largest", "largest_of_one", "least_by_row", "distance", "hinge", "middle_of_three", "both", "apart", "wider"],
+)
+def test_any_subgradient_of_inputs_that_meet_passes(check, name):
+    code, about = check(MEETING, name)
+    assert (code, about["verdict"], about["counts"]["inconclusive"]) == (0, "pass", 0)
+
+
+@pytest.mark.parametrize("name", list(BEYOND))
+def test_claims_of_inputs_that_meet_are_no_subgradient_together(check, name):
+    claim, by = BEYOND[name]
+    inputs = by.replace(" and", ",")
+    text = f"\n    def wrong({inputs}):\n        return {name}({inputs})[0], ({claim})\n"
+    code, about = check(MEETING + text, "wrong")
+    wrong = [entry for entry in about["worst"] if entry["verdict"] in ("fail", "kink_fail")]
+    assert (code, {entry["wrt"] for entry in wrong}, {entry["kind"] for entry in wrong}) == (1, {by}, {"ties"})
+    assert f"claims of tied entries of {by} are no subgradient together" in about["notes"]
+
+
+def test_inputs_that_meet_in_data_are_told_by_the_row(check):
+    x = np.random.default_rng(0).normal(size=(4, 3))
+    y = x + 1.0
+    y[2, 1] = x[2, 1]
+    np.savez("data.npz", x=x, y=y)
+    text = "\n    def wrong(x, y):\n        return largest(x, y)[0], (1.0 * (x >= y), 1.0 * (y >= x))\n"
+    code, about = check(MEETING + text, "wrong", "data.npz")
+    assert (code, next(entry["index"] for entry in about["worst"] if entry["verdict"] == "fail")) == (1, [2])
+
+
+def test_a_claim_on_a_kink_that_jumps_to_either_side_is_no_rounding(check):
+    text = """
+        import numpy as np
+
+        def largest(x, y):
+            level = 2.5 * (x == y)
+            return np.maximum(x, y).sum(), ((x > y) + level, (y > x) + level)
+    """
+    code, about = check(text, "largest")
+    assert (code, about["counts"]["kink_ok"]) == (1, 0)
+
+
 COARSE = """
     import numpy as np
 

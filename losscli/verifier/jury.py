@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from losscli.inputs import Array, Ints
+from losscli.inputs import Array, Bools, Ints
 from losscli.verifier.numeric.differences import IntArray, Reason, Slopes
 from losscli.verifier.numeric.verdict import FAIL, INCONCLUSIVE, KINK_FAIL, PASS
 from losscli.verifier.objective import Column
@@ -67,6 +67,11 @@ class Heard:
         """The entries that fail, kinks apart: there each side has a slope of its own already."""
         return np.flatnonzero(self.codes == FAIL)
 
+    @property
+    def moot(self) -> Bools:
+        """Where no answer is missing."""
+        return np.zeros(self.codes.shape, np.bool_) if self.column.moot is None else self.column.moot
+
     def withdraw(self, at: Any) -> None:
         """Take back failures that a witness speaks against, or that none confirms."""
         self.codes[at] = INCONCLUSIVE
@@ -110,7 +115,7 @@ class Jury:
                 self._by_taylor(one, unheard, low, high)
         if not self.confirmed:
             for one in columns:
-                self.unconfirmed += len(one.failed)
+                self.unconfirmed += int(np.count_nonzero(~one.moot[one.failed]))
                 one.withdraw(one.failed)
 
     def sample(self, one: Heard, witness: Witness) -> None:

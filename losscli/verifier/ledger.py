@@ -32,6 +32,7 @@ _MOSTLY = 0.5  # the largest share of one input's entries that may stay without 
 _WORST_FIRST: tuple[Overall, ...] = ("fail", "inconclusive", "not_checked", "pass")
 _FAILURES = (VERDICTS.index(Verdict.FAIL), VERDICTS.index(Verdict.KINK_FAIL))
 _UNDECIDED = VERDICTS.index(Verdict.INCONCLUSIVE)
+_OPEN = (_UNDECIDED, VERDICTS.index(Verdict.NONFINITE))
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,10 @@ class Held:
 
 @dataclass
 class Ledger:
-    """What the cases add up to while they are looked at."""
+    """What the cases add up to while they are looked at.
+
+    ``silent`` counts, by kind and input, entries without an answer where none was to be expected.
+    """
 
     counts: Counter[str] = field(default_factory=Counter)
     by_kind: dict[str, Counter[str]] = field(default_factory=dict)
@@ -98,6 +102,7 @@ class Ledger:
     caught: set[tuple[str, str]] = field(default_factory=set)
     wrong: Wrong | None = None
     certificate: Certificate | None = None
+    silent: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def look(
         self,
@@ -251,7 +256,8 @@ class Ledger:
         s, codes, claimed = one.slopes, one.codes, one.claimed
         reasons = why(codes, s)
         # Where no answer was to be expected, none is missing.
-        silent = (codes == _UNDECIDED) & (False if one.column.moot is None else one.column.moot)
+        silent = np.isin(codes, _OPEN) & one.moot
+        self.silent[kind, name] += int(silent.sum())
         self._count(kind, name, Counter(VERDICTS[code] for code in codes[~silent]))
         settled = ~np.isin(codes, _FAILURES)
         for at in np.lexsort((-in_bars(claimed, s.value, s.bar), settled, silent))[: min(_WORST, np.sum(~silent))]:

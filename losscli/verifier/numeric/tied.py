@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from losscli.verifier.numeric.differences import Array, BoolArray, slopes
+from losscli.verifier.numeric.differences import Array, BoolArray, Slopes, slopes
 from losscli.verifier.numeric.verdict import FAIL, KINK_FAIL, judge
 
 Rows = NDArray[np.intp]
@@ -50,8 +50,8 @@ class Tied:
     x: Array
     kinked: BoolArray
     separable: bool
-    low: float = -np.inf
-    high: float = np.inf
+    low: Array | float = -np.inf
+    high: Array | float = np.inf
 
     def judged(self, claim: Array, allowance: Array, seed: int = 0) -> Together:
         """What a claim says of each row's kinked entries together, beside the one-sided slopes along them.
@@ -65,6 +65,8 @@ class Tied:
         claimed, spare = self._along(claim), self._along(allowance)
         outside = np.isin(judge(claimed, s, spare), (FAIL, KINK_FAIL))
         wrong = outside & np.isfinite(claimed)
+        if wrong.any():
+            wrong &= ~self._apart(s)
         if wrong.any():
             least, most = self._nearby(seed)
             near = np.where(np.isfinite(s.bar) & ~s.kink, s.bar, 0.0) + spare
@@ -97,15 +99,41 @@ class Tied:
     @property
     def _room(self) -> tuple[Array, Array]:
         """How far each row's entries may be moved down and up."""
-        x, moving = self._table[self.rows], self._moving[self.rows]
-        low, high = np.where(moving, self.low - x, -np.inf), np.where(moving, self.high - x, np.inf)
+        room = [(bound - self.x).reshape(self._table.shape)[self.rows] for bound in (self.low, self.high)]
+        moving = self._moving[self.rows]
+        low, high = np.where(moving, room[0], -np.inf), np.where(moving, room[1], np.inf)
         return low.max(axis=1), high.min(axis=1)
 
-    def _value(self, t: Array) -> Array:
+    def _apart(self, together: Slopes) -> BoolArray:
+        """Rows whose slopes entry by entry add up to those together: each has been judged by itself, and that is all.
+
+        Of three inputs' medians one may be claimed throughout, though at hardly any point nearby it is all of them.
+        """
+        low, high = self._room
+        places = np.flatnonzero(self._moving[self.rows].any(axis=0))
+        zeros, values = np.zeros(self.rows.size), (partial(self._value, place=at) for at in places.tolist())
+        alone = [slopes(value, zeros, low=low, high=high) for value in values]
+        gaps = [sum(_side(s, side) for s in alone) - _side(together, side) for side in ("left", "right")]
+        bar = sum(_side(s, "left_bar") + _side(s, "right_bar") for s in (*alone, together))
+        return np.asarray((np.abs(gaps) <= bar).all(axis=0))
+
+    def _value(self, t: Array, place: int | None = None) -> Array:
         steps = self._moving[self.rows] * t[:, None]
+        if place is not None:
+            steps = np.where(np.arange(steps.shape[1]) == place, steps, 0.0)
         if self.separable:
             return self._moved(self.rows, steps)[self.rows]
-        return np.array([self._moved(row, step).sum() for row, step in zip(self.rows, steps, strict=True)])
+        # Most rows rest while others are still looked at.
+        moving = np.flatnonzero(steps.any(axis=1))
+        made = np.full(t.shape, self._base)
+        made[moving] = [
+            self._moved(row, step).sum() for row, step in zip(self.rows[moving], steps[moving], strict=True)
+        ]
+        return made
+
+    @cached_property
+    def _base(self) -> float:
+        return float(self.values(self.x).sum())
 
     def _moved(self, rows: Rows | np.intp, steps: Array) -> Array:
         x = self._table.copy()
@@ -135,6 +163,11 @@ class Tied:
         return self.gradient(beside(self.x, step, self.low, self.high))
 
 
+def _side(s: Slopes, name: str) -> Array:
+    """A side of a kink, or its bar; where there is none, both sides are the same."""
+    return np.where(s.kink, getattr(s, name), s.bar if name.endswith("bar") else s.value)
+
+
 def around(
     gradient: Gradient, x: Array, reach: Array | float, low: float, high: float, seed: int = 0
 ) -> Iterator[Array]:
@@ -144,7 +177,7 @@ def around(
         yield gradient(beside(x, reach * rng.uniform(-1.0, 1.0, x.shape), low, high))
 
 
-def beside(x: Array, step: Array, low: float, high: float) -> Array:
+def beside(x: Array, step: Array, low: Array | float, high: Array | float) -> Array:
     """A point so many sizes of its entries away, but within bounds."""
     return np.clip(x + step * np.maximum(1.0, np.abs(x)), low, high)
 

@@ -14,6 +14,7 @@ from losscli.verifier.witness.witnesses import path_integral
 _LENGTHS = (2.0**-3, 2.0**-8, 2.0**-13)  # of the paths, in sizes of the entry
 _BESIDE = 2.0**-23  # the same
 _SHOWN = 1e-9  # the same: between values that show how they are rounded, as steps of a power of two may not
+_COARSE = 2.0**-8  # the same: where a rounding is as large as the logarithm of a few units in the last place
 
 
 @dataclass(frozen=True)
@@ -21,13 +22,15 @@ class Integral:
     """What a function gains while one entry moves, against the integral of the gradient that it claims.
 
     ``noise`` is the error of a value, ``allowance`` that of each claim. Nothing is divided by a small step: the errors
-    are not those of a difference.
+    are not those of a difference. ``far`` says that values may be rounded to steps that only large moves show: whatever
+    is not plainly wrong counts as the claim.
     """
 
     entries: Entries
     claim: Array
     noise: float
     allowance: Array
+    far: bool = False
     name: str = "path integral"
 
     def slope(self, index: tuple[int, ...], other: float | None = None) -> float | None:
@@ -37,6 +40,8 @@ class Integral:
         """
         claim, whole = float(self.claim[index]), _LENGTHS[0]
         said = self._said(index, 0.0, whole)
+        if self.far:
+            return float("nan") if said is False else claim
         if said and other is not None:
             # A claim that is wrong close by is hardly missed by an integral over much more.
             if any(self._said(index, 0.0, part) is False for part in _LENGTHS[1:]):
@@ -53,7 +58,8 @@ class Integral:
         """Whether the integral agrees with the claim, shifted."""
         x = float(self.entries.x[index])
         low, high = self.entries.bounds
-        up = high - x >= x - low
+        # Far out values are more often finite on the way back.
+        up = high - x >= x - low if not self.far or x == 0.0 else x < 0.0
         length = min(far * max(1.0, abs(x)), 0.5 * (high - x if up else x - low))
         v = np.zeros(self.claim.shape)
         v[index] = length if up else -length
@@ -64,12 +70,13 @@ class Integral:
             made[index] = self.entries.claims(x)[index] + shift
             return made
 
-        noise = max(self.noise, self._rounding(index, v), float(self.allowance[index]) * length)
+        noise = max(self.noise, float(self.allowance[index]) * length)
+        noise = max(noise, *(self._rounding(index, v, size) for size in ((_SHOWN, _COARSE) if self.far else (_SHOWN,))))
         return path_integral(self._value, self.entries.x, gradient, v=v, noise=noise).agree
 
-    def _rounding(self, index: tuple[int, ...], v: Array) -> float:
+    def _rounding(self, index: tuple[int, ...], v: Array, size: float) -> float:
         """The rounding errors of values beside the point, which may be those of larger numbers that cancel."""
-        step = np.sign(v) * _SHOWN * max(1.0, abs(float(self.entries.x[index])))
+        step = np.sign(v) * size * max(1.0, abs(float(self.entries.x[index])))
         values = [self._value(np.clip(self.entries.x + at * step, *self.entries.bounds)) for at in OFFSETS]
         return float(np.nan_to_num(spread(np.array(values)[:, None])[0], posinf=0.0))
 

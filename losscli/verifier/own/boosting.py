@@ -23,7 +23,7 @@ from losscli.verifier.diagnosis.explain import explained
 from losscli.verifier.mutants import largest
 from losscli.verifier.objective import Objective
 from losscli.verifier.own.answer import Answer
-from losscli.verifier.own.drawn import SCORES, TRUTHS, drawings
+from losscli.verifier.own.drawn import SCORES, TRUTHS, accepted, drawings
 from losscli.verifier.own.entries import Entries
 from losscli.verifier.own.examine import Examination, Given, allowance, digits
 from losscli.verifier.own.functions import NUMPY, Call, Claimant, Inputs, RaisedError, Values
@@ -195,7 +195,7 @@ def _look(
         return
     for name in claimant.changed(inputs):
         examination.remarks.fault(f"changes its input {name!r} in place")
-    claim = examination.claim(claims, booster.scores, inputs[booster.scores].shape, what)
+    claim = examination.claim(named, claims, booster.scores, inputs[booster.scores].shape, what)
     if claim is None or not claim.size:
         return
     entries = Entries(claimant, inputs, booster.scores)
@@ -236,7 +236,7 @@ def check_beside(booster: Booster, loss: Target, data: Inputs | None, asked_seed
 
     first = booster.claimant(1)
     gradient = replace(first, values=values)
-    cases = [Given("data", data)] if data is not None else _tried(booster, gradient, asked_seed)
+    cases = [Given("data", data)] if data is not None else _drawn_beside(booster, gradient, asked_seed)
     for case in cases:
         examination.look(gradient, case, booster.scores)
     if examination.ledger.failures or examination.remarks.faults:
@@ -252,21 +252,16 @@ def _number(value: Any) -> Values:
     return np.asarray(value[1] if isinstance(value, tuple) else value)
 
 
-def _tried(booster: Booster, gradient: Claimant, seed: int) -> list[Given]:
-    """Drawn scores and truths of 0 or 1, of the first shape that the objective accepts."""
-    why = "its value is not finite"
+def _drawn_beside(booster: Booster, gradient: Claimant, seed: int) -> list[Given]:
+    """Drawn scores and truths of 0 or 1, of the first shape that the objective and the loss accept."""
+
+    def made(inputs: Inputs) -> Claimant:
+        booster.gradients(inputs)
+        return gradient
+
     parameters = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in booster.inputs]
-    for drawing in drawings(parameters, None, outcomes=True):
-        inputs = drawing.draw(seed, 1.0)
-        try:
-            finite = np.isfinite(np.asarray(gradient.value(inputs), np.float64)).all()
-            booster.gradients(inputs)
-        except RaisedError as error:
-            why = str(error)
-            continue
-        if finite:
-            return [Given("random", drawing.draw(seed + at, scale)) for at, scale in enumerate(SCALES)]
-    raise UsageError("function-data", f"no inputs can be drawn that {booster.target.label} accepts: {why}")
+    _, drawing = accepted(booster.target.label, made, drawings(parameters, None, outcomes=True), seed)
+    return [Given("random", drawing.draw(seed + at, scale)) for at, scale in enumerate(SCALES)]
 
 
 def _curvatures(booster: Booster, case: Given) -> Iterator[tuple[Claimant, Given]]:

@@ -6,13 +6,11 @@ import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from losscli.errors import UsageError
 from losscli.loss import Bound
 from losscli.verifier.own.answer import Answer
 from losscli.verifier.own.boosting import Booster, check_against, check_beside
-from losscli.verifier.own.drawn import TIES, Drawing, drawings
+from losscli.verifier.own.drawn import FAR, TIES, accepted, drawings
 from losscli.verifier.own.examine import Examination, Given
 from losscli.verifier.own.foreign import PROGRAM, Program, frameworks_of
 from losscli.verifier.own.functions import Claimant, Inputs, RaisedError, claimant_of
@@ -95,13 +93,12 @@ def _check(
     defaults = {entry.name: entry.default for entry in parameters if entry.default is not entry.empty}
     examination = Examination(asked.seed, asked.entries, defaults)
     if data is None:
-        claimant, drawing = _drawn(label, make, parameters, asked)
+        claimant, drawing = accepted(label, make, drawings(parameters, asked.shape), asked.seed)
         examination.remarks.note(f"inputs drawn: {drawing.said}")
         for at, scale in enumerate(SCALES):
             examination.look(claimant, Given("random", drawing.draw(asked.seed + at, scale), drawing.bounds), asked.wrt)
         for kind, inputs in drawing.edges(asked.seed):
-            # A program that is given what it is not made for may die.
-            refused = _refused(claimant, inputs) if kind == TIES or claimant.kind != PROGRAM else "not asked"
+            refused = _refused(claimant, kind, inputs)
             if refused:
                 examination.remarks.note(f"{kind}: not looked at: {refused}")
             else:
@@ -114,29 +111,10 @@ def _check(
     return examination.answer(label, asked.command)
 
 
-def _refused(claimant: Claimant, inputs: Inputs) -> str:
-    """Why a function has no finite value for some inputs; nothing where it has one."""
-    try:
-        finite = np.isfinite(np.asarray(claimant.value(inputs), np.float64)).all()
-    except RaisedError as error:
-        return str(error)
-    return "" if finite else "its value is not finite"
-
-
-def _drawn(label: str, make: Make, parameters: Sequence[inspect.Parameter], asked: Asked) -> tuple[Claimant, Drawing]:
-    """The first drawing that the function accepts, and gives a finite value for."""
-    tried = []
-    for drawing in drawings(parameters, asked.shape):
-        inputs = drawing.draw(asked.seed)
-        try:
-            claimant = make(inputs)
-            refused = _refused(claimant, inputs)
-        except RaisedError as error:
-            refused = str(error)
-        if not refused:
-            return claimant, drawing
-        tried.append((drawing, refused))
-    # Drawings come in the order of their likelihood: what the first one met is what the function's author would see.
-    drawing, refused = tried[0]
-    message = f"{label} accepts none of {len(tried)} drawings of its inputs; of {drawing.said}: {refused}"
-    raise UsageError("function-data", message)
+def _refused(claimant: Claimant, kind: str, inputs: Inputs) -> str:
+    """Why a function is not looked at at some inputs; nothing where it is."""
+    # A program that is given what it is not made for may die.
+    if claimant.kind == PROGRAM and kind != TIES:
+        return "not asked"
+    # Far out some rows may have a value where others have none.
+    return "" if kind == FAR else claimant.refusal(inputs)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
 import numpy as np
 
-from losscli.verifier.own.functions import Values
+from losscli.errors import UsageError
+from losscli.verifier.own.functions import Claimant, RaisedError, Values
 
 Data = dict[str, Values]
 
@@ -34,7 +35,9 @@ TRUTHS = {"y", "t", "target", "targets", "y_true", "truth"}
 POSITIVE = {"scale", "sigma", "std", "var", "variance", "rate", "lam", "weight", "weights", "sample_weight", "w"}
 ROWS, CLASSES = 5, 3
 _TRUTHS = ("labels", "numbers", "outcomes")
-TIES = "ties"
+TIES, FAR = "ties", "far"
+FARTHEST = (50.0, 1000.0)  # beyond the largest numbers otherwise, and beyond what exponentials survive
+_REAL = ("numbers", "positive", "distribution")
 IGNORED = -100  # the label that PyTorch leaves out unless told otherwise
 
 
@@ -52,11 +55,14 @@ class Drawing:
         return {name: _fill(rng, kind, shape, scale, classes) for name, (kind, shape) in self.shapes.items()}
 
     def edges(self, seed: int) -> Iterator[tuple[str, Data]]:
-        """Inputs that not every function is made for, by what they try: ties, a single row, ignored labels."""
+        """Inputs that not every function is made for, by what they try: ties, a single row, ignored labels, far out."""
         data = self.draw(seed)
         if any(kind == "numbers" and shape for kind, shape in self.shapes.values()):
             yield TIES, {name: self._level(name, array) for name, array in data.items()}
             yield TIES, {name: self._rounded(name, array) for name, array in data.items()}
+        shared = self._shared(data)
+        if shared:
+            yield TIES, {**data, **shared}
         if any(len(shape) > 0 and shape[0] > 1 for _, shape in self.shapes.values()):
             alone = {name: (kind, (1, *shape[1:]) if shape else ()) for name, (kind, shape) in self.shapes.items()}
             yield "single row", Drawing(self.said, alone).draw(seed)
@@ -64,6 +70,19 @@ class Drawing:
         if labels:
             dropped = {name: np.where(np.arange(len(data[name])) % 3 == 1, IGNORED, data[name]) for name in labels}
             yield "ignored labels", {**data, **dropped}
+        if any(kind == "numbers" for kind, _ in self.shapes.values()):
+            for at, scale in enumerate(FARTHEST):
+                yield FAR, self.draw(seed + at, scale)
+
+    def _shared(self, data: Data) -> Data:
+        """Inputs of one kind and shape, every other row of which is the same in all of them."""
+        first: dict[tuple[str, tuple[int, ...]], str] = {}
+        made: Data = {}
+        for name, like in self.shapes.items():
+            if like[0] in _REAL and first.setdefault(like, name) != name:
+                rows = np.arange(len(np.atleast_1d(data[name]))).reshape(-1, *[1] * (len(like[1]) - 1)) % 2 == 0
+                made[name] = np.where(rows, data[first[like]], data[name]).reshape(like[1])
+        return made
 
     def _level(self, name: str, array: Values) -> Values:
         """One number throughout each row, the same in all inputs: entries that tie, inputs that coincide."""
@@ -123,6 +142,30 @@ def drawings(
             if said not in seen:
                 seen.add(said)
                 yield Drawing(said, shapes)
+
+
+def accepted(
+    label: str, make: Callable[[Data], Claimant], ways: Iterable[Drawing], seed: int
+) -> tuple[Claimant, Drawing]:
+    """The claimant that ``make`` finds for the first of several drawings that it has a finite value for.
+
+    Raises UsageError where there is none.
+    """
+    tried = []
+    for drawing in ways:
+        inputs = drawing.draw(seed)
+        try:
+            claimant = make(inputs)
+            refused = claimant.refusal(inputs)
+        except RaisedError as error:
+            refused = str(error)
+        if not refused:
+            return claimant, drawing
+        tried.append((drawing, refused))
+    # Drawings come in the order of their likelihood: what the first one met is what the function's author would see.
+    drawing, refused = tried[0]
+    message = f"{label} accepts none of {len(tried)} drawings of its inputs; of {drawing.said}: {refused}"
+    raise UsageError("function-data", message)
 
 
 def _weight_shapes(name: str, size: tuple[int, ...]) -> list[tuple[int, ...]]:

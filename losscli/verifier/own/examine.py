@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from losscli.errors import UsageError, did_you_mean
-from losscli.inputs import Array, Bools
+from losscli.inputs import Array
 from losscli.verifier.diagnosis.explain import explained, explained_as
 from losscli.verifier.ledger import Held, Ledger
 from losscli.verifier.mutants import largest
@@ -19,8 +18,10 @@ from losscli.verifier.numeric.lines import Lines
 from losscli.verifier.numeric.locate import locate
 from losscli.verifier.numeric.probes import probe
 from losscli.verifier.numeric.tied import Tied
+from losscli.verifier.own.across import Across, Looked, across
 from losscli.verifier.own.along import Integral
 from losscli.verifier.own.answer import Answer, Remarks
+from losscli.verifier.own.drawn import FAR
 from losscli.verifier.own.entries import DOUBLE, Entries, bits_of
 from losscli.verifier.own.functions import NUMPY, Claimant, Claims, Inputs, RaisedError, Values, floats
 from losscli.verifier.own.recognise import recognised
@@ -34,6 +35,7 @@ _COLUMNS = 64
 _STEPPED = 3  # entries that the complex step is asked about, each some forty calls of the guard
 _CALLS = 5  # of a function with the same inputs, to see whether it gives the same answer
 _ROUNDINGS = 8.0  # of a claim, in changes that it shows when its inputs change by half a unit in the last place
+_WHY_NOT = ("the value jumps there, or is too steep", "the value is rounded too coarsely there, or is none")
 _FORMATS = {24: "single", 11: "half", 8: "bfloat16"}
 
 
@@ -44,6 +46,11 @@ class Given:
     kind: str
     inputs: Inputs
     bounds: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+    @property
+    def far(self) -> bool:
+        """Whether the inputs are larger than a function need survive."""
+        return self.kind == FAR
 
 
 @dataclass
@@ -64,15 +71,18 @@ class Examination:
     remarks: Remarks = field(default_factory=Remarks)
     shown: dict[Claimant, int] = field(default_factory=dict)
     idle: dict[str, bool] = field(default_factory=dict)
-    sheer: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def look(self, claimant: Claimant, case: Given, wrt: str = "") -> None:
         """One case, by every input of real numbers or by ``wrt`` alone. Raises UsageError where there is none."""
         names, inputs = self._names(case.inputs, wrt), case.inputs
+        # No function is obliged to survive all numbers, nor to do it in silence.
+        remark = self.remarks.note if case.far else self.remarks.doubt
         try:
             values = [np.asarray(value, np.float64) for value in claimant.values([inputs] * _CALLS)]
         except RaisedError as error:
-            self.remarks.doubt(f"raised {error}")
+            remark(f"{case.kind}: raised {error}")
+            return
+        if not self._finite(case, values[0]):
             return
         for name in claimant.changed(inputs):
             self.remarks.fault(f"changes its input {name!r} in place")
@@ -81,17 +91,20 @@ class Examination:
         try:
             claims = claimant.claims(inputs)
         except RaisedError as error:
-            self.remarks.fault(f"the gradient raised {error}")
+            (remark if case.far else self.remarks.fault)(f"{case.kind}: the gradient raised {error}")
             return
         bits = self._bits(claimant, inputs, names)
         if bits in _FORMATS:
             self.remarks.note(f"computes in {_FORMATS[bits]} precision: the resolution is that of its rounding")
+        looked = []
         for name in names:
             entries = Entries(claimant, inputs, name, bits, unrest, case.bounds.get(name, (-np.inf, np.inf)))
-            claim = self.claim(claims, name, np.shape(inputs[name]))
+            claim = self.claim(case.kind, claims, name, np.shape(inputs[name]))
             if claim is not None and claim.size:
-                around = Surroundings(entries, claim, case.bounds, self.seed, drawn=case.kind != "data")
-                self._entries(case.kind, around, min(bits, digits(claims[name])))
+                around = Surroundings(entries, claim, case.bounds, self.seed, drawn=case.kind != "data", far=case.far)
+                looked.append(self._entries(case, around, min(bits, digits(claims[name]))))
+        if bits == DOUBLE and not unrest and not case.far:
+            self._together(case.kind, looked)
 
     def answer(self, label: str, command: str) -> Answer:
         """The check with what was noticed, and what a wrong claim looks like."""
@@ -108,12 +121,12 @@ class Examination:
 
     def _missing(self, checked: int) -> None:
         """Say where no slope can be told at drawn points; of hardly anything else no pass can be given."""
-        for (kind, name), number in self.sheer.items():
+        near = 0
+        for (kind, name), number in self.ledger.silent.items():
             if number:
-                self.remarks.note(
-                    f"{kind}: {name}: {number} entries not looked at: the value jumps there, or is too steep"
-                )
-        if self.sheer.total() > checked:
+                self.remarks.note(f"{kind}: {name}: {number} entries not looked at: {_WHY_NOT[kind == FAR]}")
+            near += number * (kind != FAR)
+        if near > checked:
             self.remarks.doubt("in most entries the value jumps, or is too steep")
 
     def _bits(self, claimant: Claimant, inputs: Inputs, names: Sequence[str]) -> int:
@@ -135,6 +148,14 @@ class Examination:
             raise UsageError("function-data", "no input of real numbers to take a gradient by")
         return [wrt] if wrt else names
 
+    def _finite(self, case: Given, value: Values) -> bool:
+        """Whether there is anything to look at: a finite value, or any where it need not be one; the rest is noted."""
+        lost = int(np.count_nonzero(~np.isfinite(value)))
+        if lost:
+            where = f"in {lost} of {value.size} rows " if lost < value.size else ""
+            self.remarks.note(f"{case.kind}: {where}its value is not finite")
+        return not case.far or lost < value.size
+
     def _unrest(self, values: Sequence[Values]) -> float:
         """How far calls with the same inputs differ: the noise of a function that draws random numbers."""
         if all(np.array_equal(value, values[0], equal_nan=True) for value in values):
@@ -145,7 +166,9 @@ class Examination:
             self.remarks.doubt(f"nondeterministic: {len(values)} calls with the same inputs differ by {spread:.2g}")
         return spread
 
-    def claim(self, claims: Claims, name: str, shape: tuple[int, ...], what: str = "gradient") -> Array | None:
+    def claim(
+        self, kind: str, claims: Claims, name: str, shape: tuple[int, ...], what: str = "gradient"
+    ) -> Array | None:
         """The gradient claimed by one input; None where there is none to be looked at, and the reason is noted."""
         if name not in claims:
             self.remarks.note(f"{name}: no gradient by it is claimed, not looked at")
@@ -163,7 +186,7 @@ class Examination:
             return None
         lost = np.count_nonzero(~np.isfinite(claim))
         if lost:
-            self.remarks.note(f"the {what} by {name} is not finite in {lost} of {claim.size} entries")
+            self.remarks.note(f"{kind}: the {what} by {name} is not finite in {lost} of {claim.size} entries")
         return np.atleast_1d(claim)
 
     def ask_again(self, entries: Entries, claim: Array) -> None:
@@ -171,9 +194,12 @@ class Examination:
         if not np.array_equal(entries.claims(entries.x), claim, equal_nan=True):
             self.remarks.doubt(f"nondeterministic gradient by {entries.name}: two calls with the same inputs differ")
 
-    def _entries(self, kind: str, around: Surroundings, bits: int) -> None:
-        """The entries of one input: slopes, verdicts, a witness, planted faults; ``bits`` are those of the claim."""
-        entries, claim = around.entries, around.claim
+    def _entries(self, case: Given, around: Surroundings, bits: int) -> Looked:
+        """The entries of one input: slopes, verdicts, a witness, planted faults; ``bits`` are those of the claim.
+
+        Far out, where values are huge or all the same, nothing but what is plainly wrong counts.
+        """
+        kind, entries, claim = case.kind, around.entries, around.claim
         limit = _COLUMNS if entries.separable else self.limit or _affordable(claim.size)
         columns = entries.columns(limit, self.seed, largest(claim))
         looked = entries.count(limit)
@@ -189,22 +215,23 @@ class Examination:
             entries.name,
             claim,
             columns,
-            witness=Integral(entries, claim, noise, spare),
+            witness=Integral(entries, claim, noise, spare, case.far),
             low=low,
             high=high,
-            plant=True,
+            plant=not case.far,
+            sample=not case.far,
             allowance=spare,
             case=entries,
             seen=around.seen,
         )
-        self.sheer[kind, entries.name] += sum(around.sheer)
-        self._step(entries, claim, np.where(kinked, np.inf, spare))
-        self._together(kind, around, kinked, spare)
-        if looked < claim.size and entries.bits == DOUBLE and not entries.unrest:
-            self._certify(kind, entries, claim)
+        if not case.far:
+            self._step(entries, claim, np.where(kinked, np.inf, spare))
+            if looked < claim.size and entries.bits == DOUBLE and not entries.unrest:
+                self._certify(kind, entries, claim)
         if len(entries.raised) > found:
-            self.remarks.note(f"raised near this point: {entries.raised[found]}")
+            self.remarks.note(f"{kind}: raised near this point: {entries.raised[found]}")
         self.idle[entries.name] = self.idle.get(entries.name, True) and _ignores(entries)
+        return Looked(around, kinked, around.rounding(spare, kinked))
 
     def _step(self, entries: Entries, claim: Array, spare: Array) -> None:
         """The complex step as one more witness, of functions that NumPy can give complex numbers to."""
@@ -218,20 +245,24 @@ class Examination:
             )
             self.ledger.jury.hear(said)
 
-    def _together(self, kind: str, around: Surroundings, kinked: Bools, spare: Array) -> None:
+    def _together(self, kind: str, looked: Sequence[Looked]) -> None:
+        """Entries on kinks moved together: those of a row of one input, and those of several inputs at one place."""
+        for one in looked:
+            self._tied(kind, one.entries.name, one, one.tied)
+        for several in across(looked):
+            for tied in several.tied():
+                self._tied(kind, several.name, several, tied)
+
+    def _tied(self, kind: str, name: str, claims: Looked | Across, tied: Tied) -> None:
         """Each row's entries on kinks as one direction: they must have a subgradient between them."""
-        entries, claim = around.entries, around.claim
-        if entries.bits != DOUBLE or entries.unrest:
-            return
-        tied = Tied(entries.sums, around.claims, entries.x, kinked, entries.separable, *entries.bounds)
         if not tied.rows.size:
             return
-        said = tied.judged(claim, spare, self.seed)
+        said = tied.judged(claims.claim, claims.allowance, self.seed)
         lost = said.rows[said.wrong]
         if lost.size:
-            self.remarks.fault(f"claims of tied entries of {entries.name} are no subgradient together")
-        claims, slopes, bars = (array[said.wrong] for array in (said.claim, said.slope, said.bar))
-        self.ledger.hold(kind, entries.name, Held(claims, slopes, bars, "no subgradient", lost))
+            self.remarks.fault(f"claims of tied entries of {name} are no subgradient together")
+            claimed, slope, bar = (array[said.wrong] for array in (said.claim, said.slope, said.bar))
+            self.ledger.hold(kind, name, Held(claimed, slope, bar, "no subgradient", lost))
 
     def _certify(self, kind: str, entries: Entries, claim: Array) -> None:
         """All entries together by random directions, and where they are wrong if no entry has told yet."""

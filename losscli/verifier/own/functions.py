@@ -126,6 +126,14 @@ class Claimant:
         """The value for one set of inputs."""
         return self.values([inputs])[0]
 
+    def refusal(self, inputs: Inputs) -> str:
+        """Why there is no finite value for some inputs; nothing where there is one."""
+        try:
+            finite = np.isfinite(np.asarray(self.value(inputs), np.float64))
+        except RaisedError as error:
+            return str(error)
+        return "" if finite.all() else "its value is not finite"
+
 
 def claimant_of(target: Target, frameworks: Sequence[Framework], inputs: Inputs, grad_name: str = "") -> Claimant:
     """The claimant that a target is, found by calling it once in one framework after the other.

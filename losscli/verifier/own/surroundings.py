@@ -6,7 +6,7 @@ The middle one of three equal numbers stays the same whichever of them moves, an
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import cycle, product
 
@@ -34,7 +34,7 @@ _LIKE = 2.0**-4  # of a jump, how near a claim there must be to its slope to cou
 class Surroundings:
     """The points around one at which all inputs are moved a little, within the ``bounds`` of those that have any.
 
-    ``drawn`` says that nobody has asked for this very point; ``sheer`` collects how many of its entries have no slope.
+    ``drawn`` says that nobody has asked for this very point, ``far`` that a function need not have any slope there.
     """
 
     entries: Entries
@@ -42,24 +42,33 @@ class Surroundings:
     bounds: Mapping[str, tuple[float, float]]
     seed: int = 0
     drawn: bool = False
-    sheer: list[int] = field(default_factory=list)
+    far: bool = False
 
     def claims(self, x: Array) -> Array:
-        """The gradient claimed at an input while the others are moved, all up or down or each, by more or by less."""
+        """The gradient claimed at an input while the others are moved."""
+        return self._at({**self.moved(), self.entries.name: self.entries.inputs[self.entries.name]}).claims(x)
+
+    def moved(self) -> Inputs:
+        """All inputs moved next to where they are, all up or down or each, by more or by less."""
         inputs, (side, far) = dict(self.entries.inputs), next(self._ways)
         for name in floats(inputs):
             step = self._rng.uniform(-1.0, 1.0, np.shape(inputs[name]))
             inputs[name] = self._beside(name, far * CLOSEST * (side * np.abs(step) if side else step))
-        return self._at({**inputs, self.entries.name: self.entries.inputs[self.entries.name]}).claims(x)
+        return inputs
 
     def seen(self, found: Found) -> Found:
         """A column with the kinks around it; of a drawn point no slope is missing where the value jumps or has none."""
         slopes = self._widened(found)
+        found = replace(found, slopes=slopes, allowance=self.rounding(found.allowance, slopes.kink))
         if not self.drawn:
-            return replace(found, slopes=slopes)
-        moot = np.isin(slopes.reason, _SHEER) & ~slopes.kink
-        self.sheer.append(int(moot.sum()))
-        return replace(found, slopes=slopes, column=replace(found.column, moot=moot))
+            return found
+        moot = np.full(slopes.kink.shape, self.far) | (np.isin(slopes.reason, _SHEER) & ~slopes.kink)
+        return replace(found, column=replace(found.column, moot=moot))
+
+    def rounding(self, allowance: Array | float, kinked: Bools) -> Array:
+        """What claims may be off by for their rounding: at a kink, where they jump anyway, half of their digits."""
+        most = 2.0 ** -(self.entries.bits // 2) * np.abs(np.nan_to_num(self.claim)).max()
+        return np.where(kinked, np.minimum(allowance, most), allowance)
 
     def _widened(self, found: Found) -> Slopes:
         """Slopes in which an entry that fails is on a kink, where what is claimed is a mean of slopes around it.
@@ -97,8 +106,8 @@ class Surroundings:
         x = self.entries.x
         row = x[0].size if self.entries.separable else x.size
         turns, orders = min(row, _TURNS), np.random.default_rng(self.seed)
-        moved = [self._moved(orders) for _ in range(_RANDOM)]
-        moved += [self._moved(np.random.default_rng(self.seed), at / turns) for at in range(turns)]
+        moved = [self._spread(orders) for _ in range(_RANDOM)]
+        moved += [self._spread(np.random.default_rng(self.seed), at / turns) for at in range(turns)]
         told = [(one, one.claims(one.x)) for one in map(self._at, moved)]
         return [(one, claims) for one, claims in told if np.isfinite(claims).all()]
 
@@ -117,7 +126,7 @@ class Surroundings:
     def _at(self, inputs: Inputs) -> Entries:
         return replace(self.entries, inputs=inputs, raised=[], apart=self.entries.separable)
 
-    def _moved(self, rng: np.random.Generator, turn: float = 0.0) -> Inputs:
+    def _spread(self, rng: np.random.Generator, turn: float = 0.0) -> Inputs:
         """The inputs, their entries moved to places evenly spread over a row, then all of them by part of a turn."""
         inputs = dict(self.entries.inputs)
         for name in floats(inputs):
