@@ -1,4 +1,4 @@
-"""Floating point formats: how finely each of them rounds, and from where on it has fewer digits."""
+"""Formats of numbers: how finely each of them rounds, and from where on it has fewer digits."""
 
 from __future__ import annotations
 
@@ -52,3 +52,33 @@ FORMATS = {
     "bfloat16": Precision("bfloat16", 2.0**-8, 2.0**-126),
     "float16": Precision("float16", 2.0**-11, 2.0**-14),
 }
+
+
+@dataclass(frozen=True)
+class Printed:
+    """A decimal format: so many ``digits`` after the point where they are ``fixed``, else so many in all."""
+
+    digits: int
+    fixed: bool
+
+    @property
+    def name(self) -> str:
+        """Its name in a sentence."""
+        return f"{self.digits} {'decimal' if self.fixed else 'digit'}{'s' * (self.digits > 1)}"
+
+    def holds(self, x: Array) -> bool:
+        """Whether every number is one of this format."""
+        return bool(np.array_equal(self.rounded(x), x))
+
+    def rounded(self, x: Array) -> Array:
+        """The nearest numbers of this format; a slow way for a few."""
+        form = f".{self.digits}f" if self.fixed else f".{self.digits - 1}e"
+        return np.array([float(format(one, form)) for one in x.tolist()])
+
+    def half(self, x: Array) -> Array:
+        """What printing moves each number by at most."""
+        if self.fixed:
+            return np.full(x.shape, 0.5 * 10.0**-self.digits)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            half = 0.5 * 10.0 ** (np.floor(np.log10(np.abs(x))) + 1.0 - self.digits)
+        return np.asarray(np.where(np.isfinite(x), half, 0.0))

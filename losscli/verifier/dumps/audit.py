@@ -16,7 +16,7 @@ from losscli.columns import Column
 from losscli.inputs import Array, Ints
 from losscli.loss import Bound
 from losscli.plan import Plan
-from losscli.precision import Precision
+from losscli.precision import Precision, Printed
 from losscli.sums import Exact
 from losscli.targets import Table, arrange
 from losscli.verifier.allowance import ExactSlopes, roundings
@@ -144,7 +144,10 @@ class Beside:
 
 @dataclass(frozen=True)
 class Audit:
-    """What is asked of every block: the claim, as a column in the layout of the input, against the exact slopes."""
+    """What is asked of every block: the claim, as a column in the layout of the input, against the exact slopes.
+
+    ``mean`` is that of the losses where slopes by labels need it; ``printed`` how short the claim's decimals are.
+    """
 
     bound: Bound
     plan: Plan
@@ -155,6 +158,7 @@ class Audit:
     totals: tuple[float, ...] = ()
     order: int = 1
     mean: float = 0.0
+    printed: Printed | None = None
 
     @property
     def shared(self) -> bool:
@@ -176,6 +180,8 @@ class Audit:
         exact = made.value
         claim, dropped, keep = self._claimed(span, made.table, exact)
         bar = allowed(made, self.precision) + _EXACT * np.abs(exact)
+        if self.printed is not None:
+            bar = bar + self.printed.half(exact)
         return Beside(made, claim, bar, judged(claim, exact, bar), keep, dropped)
 
     def facing(self, span: tuple[int, int]) -> tuple[Array, Array]:

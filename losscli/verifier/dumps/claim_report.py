@@ -53,7 +53,9 @@ def headline(verified: Verified) -> str:
     """The verdict in one line: PASS ce: value agrees; gradient: 320 of 320 entries agree; ..."""
     value, said = verified.value, []
     if value is not None:
-        words = {"pass": "agrees", "fail": f"is {value.claimed!r}, not {value.reference!r}"}
+        coarse = value.bar / abs(value.reference) if value.reference else 0.0
+        agrees = f"agrees within the {100.0 * coarse:.2g} % of rounding" if COARSE < coarse < 1.0 else "agrees"
+        words = {"pass": agrees, "fail": f"is {value.claimed!r}, not {value.reference!r}"}
         said.append(f"value {words.get(value.verdict, 'cannot be told')}")
     said += [_told(part, verified.diagnosis) for part in verified.slopes]
     if len(said) == 1 and verified.diagnosis:
@@ -87,9 +89,10 @@ def _explained(part: Judged, line: str, diagnosis: tuple[Explanation, ...]) -> s
 
 def _limit(part: Judged) -> str:
     share = part.tally.notice
+    rounding = f"rounding in {part.precision.name}" if part.printed is None else f"rounding to {part.printed.name}"
     if not share < 1.0:
-        return f"and no error can be told from rounding in {part.precision.name}"
-    line = f"an error of every entry below {100.0 * share:.2g} % cannot be told from rounding in {part.precision.name}"
+        return f"and no error can be told from {rounding}"
+    line = f"an error of every entry below {100.0 * share:.2g} % cannot be told from {rounding}"
     return f"{line}; on the whole they are {part.tally.factor:.4f} times the exact ones" if share > COARSE else line
 
 
@@ -138,6 +141,7 @@ def _claim(part: Judged) -> dict[str, Any]:
         "wrt": part.wrt,
         "verdict": part.verdict,
         "precision": part.precision.name,
+        "printed": "" if part.printed is None else part.printed.name,
         "notice": tally.notice,
         "factor": tally.factor,
         "ulps": {"p50": tally.percentile(0.5), "p99": tally.percentile(0.99), "max": tally.percentile(1.0)},

@@ -20,14 +20,15 @@ from losscli.errors import UsageError
 from losscli.evaluate import as_source, check_wants, evaluate, moved_by_labels, plan_of
 from losscli.loss import Bound, Pooled
 from losscli.plan import How, Plan
-from losscli.precision import FORMATS, Precision
+from losscli.precision import FORMATS, Precision, Printed
 from losscli.results import Reduction, Wants
 from losscli.sums import Part
 from losscli.verifier.diagnosis.diagnose import Explanation
 from losscli.verifier.diagnosis.explain import claim_explained
 from losscli.verifier.dumps.audit import Audit, Beside, Suspect, Tally, judged
-from losscli.verifier.dumps.formats import declared, format_of
+from losscli.verifier.dumps.formats import of_files
 from losscli.verifier.dumps.opinion import Opinion, opinion_of
+from losscli.verifier.dumps.printed import formatted
 from losscli.verifier.dumps.shapes import shaped
 from losscli.verifier.dumps.together import Together, common_roundings
 from losscli.verifier.dumps.valued import Valued, judge_value
@@ -60,9 +61,9 @@ class Claims:
 class Judged:
     """The answer about one file of slopes.
 
-    ``unseen`` names the planted faults, of ``planted`` ones, that are below the resolution; ``withdrawn`` counts
-    differences from the exact slope that numeric slopes did not confirm, or were not asked about after that;
-    ``together`` is what all entries say as one.
+    ``printed`` is how short the file's decimals are; ``unseen`` names the planted faults, of ``planted`` ones, that are
+    below the resolution; ``withdrawn`` counts differences from the exact slope that numeric slopes did not confirm, or
+    were not asked about after that; ``together`` is what all entries say as one.
     """
 
     kind: str
@@ -73,6 +74,7 @@ class Judged:
     worst: tuple[Suspect, ...]
     opinion: Opinion
     precision: Precision
+    printed: Printed | None
     planted: int
     unseen: tuple[str, ...]
     withdrawn: int
@@ -200,7 +202,7 @@ def _in_turn(
     for audit in audits:
         if audit.order == 2:
             _check_hessian(audit.bound, audit.plan, audit.name)
-        one = replace(audit, precision=FORMATS[precision] if precision else format_of(audit))
+        one = formatted(audit, precision)
         part = _judged(one, engine, common_roundings(audit.plan, reduction))
         parts.append(part)
         if part.verdict == "fail":
@@ -253,9 +255,8 @@ def _coarsest(claims: Claims, made: Plan, judged: Iterable[Precision]) -> Precis
     """
     if claims.precision:
         return FORMATS[claims.precision]
-    files = [declared(column.source) for column in made.columns.values() if column.source.dtype.kind == "f"]
     dtype = str(getattr(claims.value, "dtype", "float64"))
-    return max([*judged, *files, FORMATS.get(dtype, FORMATS["float64"])], key=lambda one: one.unit)
+    return max([*judged, *of_files(made), FORMATS.get(dtype, FORMATS["float64"])], key=lambda one: one.unit)
 
 
 def _judged(audit: Audit, engine: Engine, roundings: float) -> Judged:
@@ -274,6 +275,7 @@ def _judged(audit: Audit, engine: Engine, roundings: float) -> Judged:
         worst,
         opinion,
         audit.precision,
+        audit.printed,
         len(caught),
         tuple(name for name, seen in caught.items() if not seen),
         withdrawn,

@@ -14,6 +14,7 @@ import numpy as np
 from losscli.files.source import Source
 from losscli.files.views import Bfloat16
 from losscli.inputs import Array
+from losscli.plan import Plan
 from losscli.precision import FORMATS, Precision
 from losscli.verifier.dumps.audit import Audit
 
@@ -39,7 +40,7 @@ def format_of(audit: Audit) -> Precision:
     source = audit.claim.source
     own = declared(source)
     fits = [FORMATS[name] for name in _NARROWER.get(own.name, ())]
-    for block in _pieces(source):
+    for block in pieces(source):
         fits = [one for one in fits if one.holds(block)]
         if not fits:
             return own
@@ -59,7 +60,13 @@ def _was_rounded(audit: Audit, to: Precision) -> bool:
     return False
 
 
-def _pieces(source: Source) -> Iterator[Array]:
+def of_files(made: Plan) -> list[Precision]:
+    """The formats that the files of a plan's data say they have."""
+    return [declared(column.source) for column in made.columns.values() if column.source.dtype.kind == "f"]
+
+
+def pieces(source: Source) -> Iterator[Array]:
+    """The numbers of a source, some rows at a time."""
     rows = max(1, (1 << 18) // max(1, math.prod(source.shape[1:])))
     if not source.shape:
         yield np.asarray(source.array, dtype=np.float64)
