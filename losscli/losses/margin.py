@@ -118,7 +118,7 @@ def logistic(
     value = softplus(wrong)
     return Rows(
         value / unit if bits else value,
-        grad=lambda: sigmoid(wrong) / -unit,
+        grad=lambda: sigmoid(wrong) / -unit if bits else -sigmoid(wrong),
         hess=lambda: np.multiply(*odds(m)) / unit,
     )
 
