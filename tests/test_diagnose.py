@@ -287,3 +287,12 @@ def test_the_command_line_says_it(tmp_path: Path) -> None:
     assert about["verdict"] == "fail"
     assert about["diagnosis"][0]["hypothesis"] == "sum instead of mean (N = 32)"
     assert about["diagnosis"][0]["scale"] == pytest.approx(32.0)
+
+
+@pytest.mark.parametrize("alpha", [0.25, 0.75])
+def test_a_focal_loss_that_is_balanced_where_nobody_said_so(alpha: float) -> None:
+    rng = np.random.default_rng(5)
+    data = {"logits": 2.0 * rng.normal(size=60), "target": rng.integers(0, 2, 60).astype(float)}
+    claim = losscli.evaluate(get("focal").bind(alpha=alpha), data, wants=Wants(grad="logits")).gradient
+    found = verify(get("focal").bind(), data, Claims(grad=claim))
+    assert found.diagnosis[0].hypothesis == f"alpha at {alpha}, where none is given"

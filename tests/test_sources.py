@@ -484,6 +484,18 @@ def test_bfloat16_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFi
     assert capsys.readouterr().out.split() == ["2.5"]
 
 
+@pytest.mark.parametrize(("option", "value"), [("--sample-weight", "1.75"), ("--mask", "2.5")])
+def test_bfloat16_of_weights_from_the_command_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str, value: str
+) -> None:
+    np.save(tmp_path / "p.npy", np.array([1.0, 3.0]))
+    np.save(tmp_path / "t.npy", np.array([0.0, 1.0]))
+    np.save(tmp_path / "w.npy", halves_of(np.array([3.0, 1.0])).view("V2"))
+    files = [str(tmp_path / f"{name}.npy") for name in "ptw"]
+    assert run(["compute", "mse", *files[:2], option, files[2], "--dtype", "bf16", "-q"]) == 0
+    assert capsys.readouterr().out.split() == [value]
+
+
 # --- Parquet, Arrow, JSON lines ---------------------------------------------------------------------------------------
 
 

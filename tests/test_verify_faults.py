@@ -174,3 +174,14 @@ def test_what_is_a_hundredth_of_all_slopes_may_be_hidden() -> None:
 
     for size, exact in ((3, 1e-9), (10_000, 1e-6)):
         assert zeros(size, exact) == [size, 0]
+
+
+def test_numbers_too_small_to_be_told_are_counted() -> None:
+    """Slopes below the least normal half have no digits to be judged by."""
+    data = {"prediction": np.zeros(100), "target": np.linspace(0.5, 1.0, 100)}
+    claim = FORMATS["float16"].rounded(1e-5 * slopes(MSE, data, reduction="sum"))
+    found = verify(
+        MSE, data, Claims(grad=claim, precision="float16"), sample_weight=np.full(100, 1e-5), reduction="sum"
+    )
+    assert found.verdict == "inconclusive"
+    assert f"and {found.counts['inconclusive']} are too small to be told from rounding" in headline(found)

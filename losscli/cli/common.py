@@ -150,15 +150,16 @@ def how_of(loss: Loss, options: Mapping[str, Any]) -> How:
         link=options.get("link") or signature.default_link,
         class_axis=options.get("class_axis", 1),
         classes=tuple(name.strip() for name in classes.split(",")) if classes else (),
-        class_weight=_class_weight(options.get("class_weight")),
+        class_weight=_class_weight(options),
         label_smoothing=options.get("label_smoothing", 0.0),
         ignore_index=ignored,
         zero_one_labels=options.get("labels") == "01",
     )
 
 
-def _class_weight(given: str | None) -> np.ndarray[Any, np.dtype[np.float64]] | None:
+def _class_weight(options: Mapping[str, Any]) -> np.ndarray[Any, np.dtype[np.float64]] | None:
     """Weights written out, a,b,c, or a source of them."""
+    given = options.get("class_weight")
     if given is None:
         return None
     try:
@@ -167,7 +168,9 @@ def _class_weight(given: str | None) -> np.ndarray[Any, np.dtype[np.float64]] | 
         if "," in given and not Path(given).exists():
             message = f"--class-weight must be numbers a,b,c or a source, not {given!r}"
             raise UsageError("class-weight", message) from None
-        return np.asarray(open_source(given).array, dtype=np.float64).reshape(-1)
+        source = source_of(options, "class_weight")
+        assert source is not None
+        return np.asarray(source.array, dtype=np.float64).reshape(-1)
 
 
 def aside_of(options: Mapping[str, Any]) -> list[str | None]:
@@ -175,9 +178,10 @@ def aside_of(options: Mapping[str, Any]) -> list[str | None]:
     return [options.get(name) for name in ("sample_weight", "mask", "class_weight")]
 
 
-def source_of(spec: str | None) -> Source | None:
+def source_of(options: Mapping[str, Any], name: str) -> Source | None:
     """The source of a weight or a mask, if one was given."""
-    return None if spec is None else open_source(spec)
+    spec = options.get(name)
+    return None if spec is None else open_source(spec, dtype=options.get("dtype") or "")
 
 
 def write_judged(text: str, cases: Callable[[], bytes], options: Mapping[str, Any]) -> None:

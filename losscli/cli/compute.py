@@ -130,8 +130,8 @@ def _compute(
     sources = read_inputs(loss.reads, data, options, *aside)
     given: dict[str, Any] = {
         "how": how_of(loss, options),
-        "sample_weight": source_of(options.get("sample_weight")),
-        "mask": source_of(options.get("mask")),
+        "sample_weight": source_of(options, "sample_weight"),
+        "mask": source_of(options, "mask"),
     }
     made, wants = plan(loss.reads, sources, **given), _wants(options)
     checked = None

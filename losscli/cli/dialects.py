@@ -69,7 +69,7 @@ def _dialects(loss: Loss, data: Sequence[str], params: Mapping[str, Any], option
     sources = read_inputs(loss.reads, data, options, *aside)
     given = {name: value for name, value in params.items() if value is not None}
     plain = get(loss.name)
-    weights = {name: source_of(options.get(name)) for name in ("sample_weight", "mask")}
+    weights = {name: source_of(options, name) for name in ("sample_weight", "mask")}
 
     def spoken(peer: str) -> Spoken:
         found = plain if peer == _EXACT else like(plain, peer)

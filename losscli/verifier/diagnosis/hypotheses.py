@@ -176,13 +176,17 @@ def _others(parameter: Parameter, own: Any) -> Iterator[tuple[str, Any]]:
         candidates = [not own]
     elif isinstance(own, int):
         candidates = [0, 1, own - 1, own + 1]
+    elif own is None:
+        # What Lin et al. and torchvision balance a focal loss by, and its complement.
+        candidates = [0.25, 0.75]
     elif isinstance(own, float):
         candidates = [0.0, 1.0, 1.0 - own, 1.0 / own if own else 1.0, 2.0 * own, own / 2.0, own**2]
     for other in dict.fromkeys(candidates):
         if other in (own, default):
             continue
         try:
-            yield f"{name} at {other!r:.8}, not at {own}", parameter.check(other)
+            instead = "where none is given" if own is None else f"not at {own}"
+            yield f"{name} at {other!r:.8}, {instead}", parameter.check(other)
         except UsageError:
             continue
 

@@ -71,6 +71,8 @@ def _told(part: Judged, diagnosis: tuple[Explanation, ...]) -> str:
     line = f"{part.kind}: {f'{wrong} of {total} entries are wrong' if wrong else f'{agree} of {total} entries agree'}"
     if part.withdrawn and not wrong:
         line = f"{line}, and {part.withdrawn} differ, which numeric slopes do not confirm"
+    elif part.verdict == "inconclusive" and part.counts.get("inconclusive") and not wrong:
+        line = f"{line}, and {part.counts['inconclusive']} are too small to be told from rounding"
     if part.blind and not wrong and not part.together.said:
         line = f"{line}, but a wrong claim ({', '.join(part.blind)}) would not have been noticed"
     if part.together.said and not wrong:
