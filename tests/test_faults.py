@@ -14,6 +14,8 @@ from losscli.loss import Batch, Loss, Pooled, Rows, catalogue
 from losscli.plan import How
 from losscli.verifier.checks import Check
 from losscli.verifier.gradcheck import gradcheck
+from losscli.verifier.holding import claimed
+from losscli.verifier.objective import Objective
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 Change = Callable[[Array], Array]
@@ -176,6 +178,33 @@ def test_a_cubed_parameter_shows_where_it_is_not_one() -> None:
     assert_fails(gradcheck(wrong.bind(delta=0.5), kinds=("random",)))
     # Points at other parameters than those given see it wherever one stands.
     assert_fails(gradcheck(wrong.bind(delta=1.0)))
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("name", ["ce", "brier", "softmax-focal", "renyi", "cosine"])
+def test_a_part_in_a_million_of_slopes_below_a_billionth_fails(
+    name: str, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Beside values of order 1 differences know them to 1e-15, and not to 1e-6 of themselves.
+    loss, rng = losscli.get(name), np.random.default_rng(seed)
+    logits = rng.normal(size=(3, 3)) - rng.uniform(21.0, 23.0, (3, 1)) * [0.0, 0.0, 1.0]
+    mass = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    vectors = np.concatenate([rng.normal(size=(3, 2)), 10.0 ** rng.uniform(-10.0, -9.5, (3, 1))], axis=1)
+    data = {
+        "renyi": {"p": np.flip(mass, axis=1), "q": rng.dirichlet(np.ones(3), 3)},
+        "cosine": {"x": vectors, "y": rng.permuted(vectors, axis=0)},
+    }.get(name, {"logits": logits, "labels": np.array([0, 1, 0])})
+    factor = 1.0 + rng.choice([-1.0, 1.0]) * 10.0 ** rng.uniform(-6.0, -5.0)
+
+    def wrong(objective: Objective, *order: int) -> tuple[Array, Array]:
+        claim, dropped = claimed(objective, *order)
+        return np.where(np.abs(claim) < 1e-8, factor * claim, claim), dropped
+
+    assert gradcheck(loss.bind(), data=data).verdict == "pass"
+    monkeypatch.setattr("losscli.verifier.gradcheck.claimed", wrong)
+    check = gradcheck(loss.bind(), data=data)
+    assert_fails(check)
+    assert all(abs(entry.claimed) < 1e-8 for entry in check.worst if entry.verdict in FAILURES)
 
 
 def test_a_slope_that_is_wrong_only_far_out_fails() -> None:

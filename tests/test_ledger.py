@@ -105,6 +105,10 @@ def test_planted_faults_must_be_caught_by_every_input() -> None:
         ("mae", {"prediction": [1, 2, 3, 4], "target": [2, 1, 3, 4]}, "pass"),
         ("mae", {"prediction": [1, 2], "target": [1, 2]}, "pass"),
         ("giou", {"prediction": [[1, 1, 2, 2], [0, 0, 4, 2]], "target": [[1, 1, 2, 2], [1, 1, 2, 2]]}, "pass"),
+        # At 0 floats are too fine to break a tie of 1 - 0 with another 1, or of 1000 - 0 with 1000 - 0.
+        ("chebyshev", {"x": [[0, 0, 0]], "y": [[1, 1, 1]]}, "pass"),
+        ("chebyshev", {"x": [[0, 5e-324, 0]], "y": [[1000, -1000, 3]]}, "pass"),
+        ("chebyshev", {"x": [[0, 0, 0]], "y": [[1, 1, 1 + 2**-52]]}, "pass"),
         # By the second of two tied numbers the slope is 1/3 to both sides, by both together it is not: 0 is one, too.
         ("wasserstein-1d", {"x": [1, 2, 3], "y": [2, 2, 3]}, "inconclusive"),
     ],

@@ -11,6 +11,7 @@ import sys
 import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
@@ -18,7 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from losscli.verifier import jury
+from losscli.verifier import jury, sharpen
 from losscli.verifier.checks import Check
 from losscli.verifier.ledger import Ledger
 from losscli.verifier.numeric import differences, kinks, locate, pieces, probes, tied, verdict
@@ -74,6 +75,18 @@ class Says:
 
     def slope(self, *_: Any) -> float | None:
         return self.truth
+
+    def spare(self, _: Any) -> float:
+        return 0.0
+
+
+def sharpened(f: Any, x: Any, claim: Any, witness: Says) -> Check:
+    """One column of claims through a ledger that takes vague slopes from a witness."""
+    at, made = np.asarray(x, float), Ledger()
+    seen = partial(sharpen.Sharpening(made.jury), witness, at.shape)
+    column = Column((slice(None),), at, f, None)
+    made.look("point", "x", np.broadcast_to(claim, at.shape), [column], witness=witness, seen=seen)
+    return made.check("f", {}, 0, "")
 
 
 def bars_hold_the_truth() -> None:
@@ -198,6 +211,27 @@ def two_mechanisms_must_agree_that_it_is_wrong() -> None:
     assert looked(square, x, [2.0], witness=Says(2.0)).verdict == "inconclusive"
     # Without slopes of its own a witness leaves it to the Taylor test, which sees a wrong slope as well.
     assert looked(square, x, [2.0], witness=Says(None)).verdict == "fail"
+
+
+def a_formula_knows_what_differences_leave_vague() -> None:
+    # Beside 1 a slope of 1e-10 is known to 1e-15, and an error of a part in a million is 1e-16.
+    f, x, truth = (lambda t: 1.0 + 1e-10 * np.sin(t)), [0.3], 1e-10 * np.cos(0.3)
+    for factor in (1.0 - 1e-6, 1.0 + 1e-6, 1.0 + 1e-5):
+        assert sharpened(f, x, factor * truth, Says(truth)).verdict == "fail"
+    for factor in (1.0, 1.0 + 1e-9):
+        assert sharpened(f, x, factor * truth, Says(truth)).verdict == "pass"
+
+
+def a_formula_counts_within_the_numeric_bars_alone() -> None:
+    f, truth = (lambda t: 1.0 + 1e-10 * np.sin(t)), 1e-10 * np.cos(0.3)
+    # The formula of another function: two mechanisms that disagree fail nobody.
+    assert sharpened(f, [0.3], truth, Says(1.01 * truth)).verdict == "inconclusive"
+
+
+def a_formula_is_asked_of_few_entries() -> None:
+    truth = 1e-10 * np.cos(0.3)
+    check = sharpened(lambda t: 1.0 + 1e-10 * np.sin(t), np.full(100, 0.3), truth, Says(truth))
+    assert [method.evaluations for method in check.methods if method.name == "oracle"] == [sharpen.ASKED + 1]
 
 
 def a_failure_that_nobody_confirms_is_none() -> None:
@@ -505,6 +539,24 @@ RULES = {
     ),
     "a blunt bar passes nobody": Rule(verdict, "BLUNT", INF, a_blunt_bar_passes_nobody),
     "a fine bar is enough for a slope of zero": Rule(verdict, "RESOLUTION", 0.0, a_slope_of_zero_can_be_right),
+    "vague slopes are taken from a formula": Rule(
+        sharpen._vague, "s.bar > SHARP", "s.bar > np.inf", a_formula_knows_what_differences_leave_vague
+    ),
+    "the bars of a formula are its own": Rule(
+        sharpen.Sharpening.__call__,
+        "max(SHARP * abs(known), witness.spare(index[at]))",
+        "SHARP * abs(known) * 1e-6",
+        a_formula_knows_what_differences_leave_vague,
+    ),
+    "a formula may not contradict differences": Rule(
+        sharpen.Sharpening.__call__,
+        "if gap <= bar[at] and own < bar[at]:",
+        "if own < bar[at]:",
+        a_formula_counts_within_the_numeric_bars_alone,
+    ),
+    "a formula has no time for all": Rule(
+        sharpen.Sharpening.__call__, "[: self.left]", "", a_formula_is_asked_of_few_entries
+    ),
     "a witness can acquit": Rule(
         jury.Jury._verdict, "if acquits:", "if False:", two_mechanisms_must_agree_that_it_is_wrong
     ),
