@@ -190,7 +190,8 @@ class Work:
             hess = None if kernel.hess is None else partial(kernel.hess, *self.totals)
             made = Rows(np.empty(0), partial(kernel.grad, *self.totals), hess)
             # Slopes by what all rows share add up; the terms have been.
-            return self._with_slopes(Part((Exact(),)), span, weighing, fold, made)
+            part = Part((Exact(),), weighing.rows, weighing.kept)
+            return self._with_slopes(part, span, weighing, fold, made)
         totals = tuple(Exact().plus(float(term)) for term in kernel.totals(weighing.weight))
         return Part(totals, weighing.rows, weighing.kept)
 
