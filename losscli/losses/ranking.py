@@ -44,7 +44,8 @@ class _Shares:
     @cached_property
     def excess(self) -> Array:
         """The sum of each group's weights without one of the largest, which would swallow small ones."""
-        top = (self.weight == 1.0).astype(np.float64)
+        # 1 for 1, and 0 for whatever is less.
+        top = np.floor(self.weight)
         return np.asarray(self.groups.sum(self.weight - top) + (self.groups.sum(top) - 1.0))
 
     @cached_property
