@@ -421,7 +421,15 @@ def tied_claims_are_a_subgradient_together() -> None:
         up, down = np.where(x < 0.0, -1.0, 1.0), np.where(x <= 0.0, 1.0, -1.0)
         return float(np.abs(x[:, 0]).sum() - np.abs(x[:, 1:]).sum()), np.stack([up[:, 0], *down.T[1:]], axis=1)
 
+    def bent(x: Array) -> tuple[float, Array]:
+        # Along both at 0 the slopes are -1 and 1, and where the second is below 0 and the first above they add up to 5.
+        d, up, down = x[:, 0] - x[:, 1], np.where(x[:, 0] < 0.0, -1.0, 1.0), np.where(x[:, 1] <= 0.0, 1.0, -1.0)
+        across = np.where(d < 0.0, -0.5, 0.5)
+        value = 3.0 * np.abs(x[:, 0]) - 2.0 * np.abs(x[:, 1]) + 0.5 * np.abs(d)
+        return float(value.sum()), np.stack([3.0 * up + across, 2.0 * down - across], axis=1)
+
     assert own(shared, x=level).check.verdict == "pass"
+    assert own(bent, x=np.where(level == level[:, :1], 0.0, level)[:, :2]).check.verdict == "pass"
     assert own(every, x=level).check.verdict == "fail"
     assert own(apart, x=np.where(level == level[:, :1], 0.0, level)).check.verdict == "pass"
 
