@@ -296,3 +296,27 @@ def test_a_focal_loss_that_is_balanced_where_nobody_said_so(alpha: float) -> Non
     claim = losscli.evaluate(get("focal").bind(alpha=alpha), data, wants=Wants(grad="logits")).gradient
     found = verify(get("focal").bind(), data, Claims(grad=claim))
     assert found.diagnosis[0].hypothesis == f"alpha at {alpha}, where none is given"
+
+
+@pytest.mark.parametrize("share", [0.05, 0.1, 0.2])
+@pytest.mark.parametrize(("name", "soft"), [("ce", False), ("ce", True), ("bce", False)])
+def test_smoothing_that_nobody_said_is_named(name: str, soft: bool, share: float) -> None:
+    rng = np.random.default_rng(6)
+    first, second = get(name).reads.required
+    labels = (
+        rng.dirichlet(np.ones(4), 30) if soft else rng.integers(0, 4, 30) if name == "ce" else rng.integers(0, 2, 30)
+    )
+    data = {first: 2.0 * rng.normal(size=(30, 4) if name == "ce" else 30), second: labels}
+    bound, how = get(name).bind(), How(label_smoothing=share)
+    claim = losscli.evaluate(bound, data, how=how, wants=Wants(grad=first)).gradient
+    found = verify(bound, data, Claims(grad=claim))
+    assert found.diagnosis[0].hypothesis == f"labels smoothed by {share}, where no smoothing is given"
+
+
+@pytest.mark.parametrize(("by", "other"), [("logits", "labels"), ("labels", "logits")])
+def test_a_slope_by_the_labels_is_told_from_one_by_the_scores(by: str, other: str) -> None:
+    rng = np.random.default_rng(7)
+    data = {"logits": rng.normal(size=(20, 4)), "labels": rng.dirichlet(np.ones(4), 20)}
+    bound = get("ce").bind()
+    claim = losscli.evaluate(bound, data, wants=Wants(grad=other)).gradient
+    assert verify(bound, data, Claims(grad=claim), wrt=by).diagnosis[0].hypothesis == f"the slope by {other}"

@@ -30,6 +30,8 @@ from losscli.verifier.numeric.differences import BoolArray
 # As many rows as tell one mistake from another, and no more numbers than a moment's work.
 _ROWS, _ENTRIES = 1024, 1 << 17
 _WEIGHTS = "other weights than one"
+# That of Szegedy et al. (2016), which most take, and those that are tried beside it.
+_SMOOTHED = (0.1, 0.05, 0.2)
 
 
 def sampled(plan: Plan, wanted: tuple[int, ...] = ()) -> Plan:
@@ -63,6 +65,7 @@ def hypotheses_of(
         mistakes.of_curvature,
         mistakes.of_saturation,
         _parameters,
+        _smoothings,
         _links,
         _arrangements,
         _dialects,
@@ -118,6 +121,17 @@ def _options(scene: Scene) -> Found:
             yield f"{word}, but not in the denominator", told(scene.summed, change, apart=_WEIGHTS)
     if how.ignore_index is not None and how.label_smoothing:
         yield "the part of label smoothing over ignored rows, too", told(_smoothed_everywhere, scene, apart=_WEIGHTS)
+
+
+def _smoothings(scene: Scene) -> Found:
+    """Labels that are smoothed where nobody said so."""
+    if "label-smoothing" in scene.plan.signature.options and not scene.plan.how.label_smoothing:
+        for share in _SMOOTHED:
+            yield f"labels smoothed by {share}, where no smoothing is given", told(_smoothed, scene, share)
+
+
+def _smoothed(scene: Scene, share: float) -> Array:
+    return scene.changed(lambda p: replace(p, how=replace(p.how, label_smoothing=share)))
 
 
 def _smoothed_everywhere(scene: Scene) -> Array:
@@ -199,8 +213,8 @@ def _links(scene: Scene) -> Found:
             yield f"{given} read as {link}", told(_read_as, scene, link)
             if is_form(given, link):
                 yield f"the slope by {link}, not by {given}", told(scene.converted, link)
-    columns = scene.plan.columns
-    for other in scene.plan.signature.differentiable:
+    columns, reads = scene.plan.columns, scene.plan.signature
+    for other in (*reads.differentiable, *([reads.labels] if reads.expected else [])):
         if other != scene.name and other in columns and columns[other].shape == columns[scene.name].shape:
             # That of a residual is the other one's with the sign changed, whatever the data.
             yield f"the slope by {other}", told(_by, scene, other, apart="")
