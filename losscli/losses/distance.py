@@ -189,7 +189,7 @@ def canberra(x: Array, y: Array) -> Rows:
     turn = np.sign(x - y) * (np.sign(x) * np.sign(y) > 0.0)
 
     def slope(other: Array) -> Array:
-        return turn * over(2.0 * over(np.abs(other), width), width)
+        return over(turn * (2.0 * over(np.abs(other), width)), width)
 
     return Rows(
         row_sums(over(np.abs(x - y), width)),

@@ -107,9 +107,9 @@ class Jury:
     def try_failures(self, columns: Sequence[Heard], witness: Witness | None, low: Any, high: Any) -> None:
         """Ask about the failures of a claim until a few are confirmed; take back those that no witness knows of."""
         for one in columns:
-            lost = one.failed[~np.isfinite(one.claimed[one.failed])]
-            # What is not a number is no slope of a function that has one.
-            self.confirmed += len(lost)
+            claimed = one.claimed[one.failed]
+            # What is not a number is no slope of a function that has one; who knows it may say that it overflows.
+            self.confirmed += int(np.count_nonzero(~np.isfinite(claimed) if witness is None else np.isnan(claimed)))
             unheard = self._by_slope(witness, one) if witness is not None else one.failed
             if len(unheard) and self.confirmed < _ENOUGH:
                 self._by_taylor(one, unheard, low, high)
@@ -146,8 +146,9 @@ class Jury:
             if truth is None:
                 unheard.append(at)
                 continue
-            acquits = abs(truth - one.claimed[at]) < abs(truth - one.slopes.value[at])
-            self._verdict(witness.name, 1, one, at, acquits)
+            with np.errstate(invalid="ignore"):
+                nearer = abs(truth - one.claimed[at]) < abs(truth - one.slopes.value[at])
+            self._verdict(witness.name, 1, one, at, acquits=nearer or truth == one.claimed[at])
         return np.array(unheard, dtype=np.intp)
 
     def _by_taylor(self, one: Heard, unheard: Ints, low: Any, high: Any) -> None:

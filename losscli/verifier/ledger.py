@@ -214,7 +214,7 @@ class Ledger:
         return Check(
             loss,
             params,
-            "fail" if missed else besides,
+            "inconclusive" if missed and besides == "pass" else besides,
             checked,
             {str(word): self.counts[word] for word in VERDICTS},
             self.resolution,
@@ -333,7 +333,9 @@ def _righted(claim: Array, found: Sequence[Found]) -> Array:
 def _plant(ledger: Ledger, what: str, by: str, found: Sequence[Found], claim: Array) -> None:
     """Every planted fault must make an entry fail that it changes; one that changes kinks alone may be none."""
     for name, change in MUTANTS.items():
-        fault, wrong = (f"{name} ({what})", by), change(claim)
+        fault = f"{name} ({what})", by
+        with np.errstate(all="ignore"):
+            wrong = change(claim)
         for one in found:
             planted = np.asarray(wrong[one.column.at])
             changed = planted != claim[one.column.at]

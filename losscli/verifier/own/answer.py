@@ -56,7 +56,7 @@ class Remarks:
         verdict = check.verdict
         wrong = check.counts["fail"] + check.counts["kink_fail"]
         if check.missed and not wrong:
-            # For a loss of the catalogue that is a fault of the verifier; a coarse function leaves no choice.
+            # Of a loss of the catalogue every fault can be seen; a coarse function leaves no choice.
             verdict = check.besides
             self._missed([name.partition(" (")[0] for name in check.missed])
         if self.faults:
