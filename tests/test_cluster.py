@@ -446,6 +446,15 @@ def test_a_poisoned_shard_is_named(tmp_path: Path) -> None:
     assert json.loads(Path("c").read_text().splitlines()[0])["schema"] == "losscli.checkpoint/1"
 
 
+def test_an_interrupt_while_a_cluster_is_made_comes_when_it_is() -> None:
+    made = []
+    with pytest.raises(KeyboardInterrupt), clusters._interrupted_later():
+        signal.raise_signal(signal.SIGINT)
+        made.append("the cluster")
+    assert made == ["the cluster"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
 def test_an_interrupt_ends_all_processes_in_silence(tmp_path: Path) -> None:
     stored(tmp_path, a=np.zeros(4_000_000), b=np.ones(4_000_000))
     (tmp_path / "tmp").mkdir()
