@@ -448,9 +448,14 @@ def test_a_poisoned_shard_is_named(tmp_path: Path) -> None:
 
 def test_an_interrupt_while_a_cluster_is_made_comes_when_it_is() -> None:
     made = []
-    with pytest.raises(KeyboardInterrupt), clusters._interrupted_later():
-        signal.raise_signal(signal.SIGINT)
-        made.append("the cluster")
+
+    def make() -> None:
+        with clusters._interrupted_later():
+            signal.raise_signal(signal.SIGINT)
+            made.append("the cluster")
+
+    with pytest.raises(KeyboardInterrupt):
+        make()
     assert made == ["the cluster"]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
