@@ -68,26 +68,39 @@ def line_blocks(blob: Blob) -> Iterator[bytes]:
 
     Any line end, a byte order mark and gzip are understood.
     """
-    rest = b""
-    done = 0
+    rest, yielded = b"", 0
     for start, data in enumerate(_chunks(blob)):
         piece = data.removeprefix(codecs.BOM_UTF8) if start == 0 else data
         if b"\0" in piece:
             head = _one_end(rest + piece[: piece.index(b"\0")])
-            raise encoding_error(Place(blob.name, done + line_count(head)))
+            raise encoding_error(Place(blob.name, _lines_of_blocks(blob, yielded) + line_count(head)))
+        block, rest = _cut(rest, piece)
+        if len(rest) > MAX_LINE:
+            line = _lines_of_blocks(blob, yielded) + 1 + (0 if block is None else line_count(block))
+            raise DataError("csv-line", f"a line of more than {MAX_LINE >> 20} MiB", place=Place(blob.name, line))
+        if block is not None:
+            yielded += 1
+            yield block
+    if rest:
+        yield _one_end(rest).removesuffix(b"\n")
+
+
+def _cut(rest: bytes, piece: bytes) -> tuple[bytes | None, bytes]:
+    """The whole lines of what was left and the next piece, None where there is none, and what is left now."""
+    if b"\r" in piece or rest.endswith(b"\r"):
         piece = rest + piece
         # A carriage return at the very end may be half of a line end.
         held = piece.endswith(b"\r")
         block, end, rest = _one_end(piece[:-1] if held else piece).rpartition(b"\n")
-        rest += b"\r" if held else b""
-        if len(rest) > MAX_LINE:
-            line = done + 1 + (line_count(block) if end else 0)
-            raise DataError("csv-line", f"a line of more than {MAX_LINE >> 20} MiB", place=Place(blob.name, line))
-        if end:
-            done += line_count(block)
-            yield block
-    if rest:
-        yield _one_end(rest).removesuffix(b"\n")
+        return block if end else None, rest + b"\r" * held
+    at = piece.rfind(b"\n")
+    # One copy of what are megabytes.
+    return (None, rest + piece) if at < 0 else (b"".join((rest, memoryview(piece)[:at])), piece[at + 1 :])
+
+
+def _lines_of_blocks(blob: Blob, blocks: int) -> int:
+    """How many lines the first blocks of a text have, read again: an error alone asks for it."""
+    return sum(line_count(block) for block in islice(line_blocks(blob), blocks))
 
 
 def line_count(block: bytes) -> int:
