@@ -316,7 +316,7 @@ def test_rows_of_many_pairs_give_what_rows_of_few_give(loss: Loss, monkeypatch: 
         assert np.any(a)
 
 
-@pytest.mark.parametrize("sizes", [(5, 5, 5), (2, 31, 1, 7), (40, 3, 32, 31, 1), (33, 64)])
+@pytest.mark.parametrize("sizes", [(5, 5, 5), (2, 31, 1, 7), (40, 3, 32, 31, 1), (33, 64), (4, 40, 4)])
 @pytest.mark.parametrize("name", ["listnet", "xendcg"])
 def test_a_query_gives_the_same_bits_beside_queries_of_any_length(name: str, sizes: tuple[int, ...]) -> None:
     rng, rows = np.random.default_rng(sum(sizes)), sum(sizes)

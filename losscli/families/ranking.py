@@ -89,7 +89,7 @@ class Table:
     def of(cls, which: Any, starts: Ints, sizes: Ints) -> Table:
         """The table of groups that start where they do."""
         place = np.arange(sizes.max())[:, None]
-        if len(place) == sizes.min() and which == slice(None):
+        if len(place) == sizes.min() and isinstance(which, slice):
             return cls(which, None, sizes, None)
         return cls(which, (starts + np.minimum(place, sizes - 1)).T, sizes, (place < sizes).T.astype(np.float64))
 
