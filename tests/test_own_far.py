@@ -53,6 +53,10 @@ RIGHT = """
 
     def single(x):
         return np.logaddexp(np.float32(0.0), x.astype(np.float32)).sum(), sigmoid(x).astype(np.float32)
+
+    def mixed(logits, y):
+        p = 1.0 / (1.0 + np.exp(-logits.astype(np.float32)))
+        return -(y * np.log(p) + (1.0 - y) * np.log(1.0 - p)).mean(), {"logits": (p - y) / y.size}
 """
 WRONG = {
     "bent": "np.where(x > 40.0, 0.0, right)",
@@ -92,6 +96,12 @@ def test_right_functions_pass_however_flat_or_steep_they_are_far_out(check, name
     code, about = check(RIGHT, name)
     assert (code, about["verdict"], about["counts"]["inconclusive"]) == (0, "pass", 0)
     assert about["resolution"]["rel"] < 1e-3
+
+
+def test_one_input_in_single_precision_beside_another_in_double_passes(check):
+    code, about = check(RIGHT, "mixed")
+    assert (code, about["verdict"], about["counts"]["inconclusive"]) == (0, "pass", 0)
+    assert "computes in single precision: the resolution is that of its rounding" in about["notes"]
 
 
 @pytest.mark.parametrize("name", list(WRONG))

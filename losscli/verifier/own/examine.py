@@ -69,7 +69,7 @@ class Examination:
     defaults: Mapping[str, Any] = field(default_factory=dict)
     ledger: Ledger = field(default_factory=Ledger)
     remarks: Remarks = field(default_factory=Remarks)
-    shown: dict[Claimant, int] = field(default_factory=dict)
+    shown: dict[tuple[Claimant, str], int] = field(default_factory=dict)
     idle: dict[str, bool] = field(default_factory=dict)
 
     def look(self, claimant: Claimant, case: Given, wrt: str = "") -> None:
@@ -93,17 +93,18 @@ class Examination:
         except RaisedError as error:
             (remark if case.far else self.remarks.fault)(f"{case.kind}: the gradient raised {error}")
             return
-        bits = self._bits(claimant, inputs, names)
-        if bits in _FORMATS:
-            self.remarks.note(f"computes in {_FORMATS[bits]} precision: the resolution is that of its rounding")
-        looked = []
+        looked, coarsest = [], DOUBLE
         for name in names:
+            bits = self._bits(claimant, inputs, name)
+            coarsest = min(coarsest, bits)
             entries = Entries(claimant, inputs, name, bits, unrest, case.bounds.get(name, (-np.inf, np.inf)))
             claim = self.claim(case.kind, claims, name, np.shape(inputs[name]))
             if claim is not None and claim.size:
                 around = Surroundings(entries, claim, case.bounds, self.seed, drawn=case.kind != "data", far=case.far)
                 looked.append(self._entries(case, around, min(bits, digits(claims[name]))))
-        if bits == DOUBLE and not unrest and not case.far:
+        if coarsest in _FORMATS:
+            self.remarks.note(f"computes in {_FORMATS[coarsest]} precision: the resolution is that of its rounding")
+        if coarsest == DOUBLE and not unrest and not case.far:
             self._together(case.kind, looked)
 
     def answer(self, label: str, command: str) -> Answer:
@@ -129,11 +130,15 @@ class Examination:
         if near > checked:
             self.remarks.doubt("in most entries the value jumps, or is too steep")
 
-    def _bits(self, claimant: Claimant, inputs: Inputs, names: Sequence[str]) -> int:
-        """The digits that a function has shown so far; where its values are round it may seem to have fewer."""
-        if self.shown.get(claimant, 0) < DOUBLE:
-            self.shown[claimant] = max(self.shown.get(claimant, 0), bits_of(claimant, inputs, names, self.seed))
-        return self.shown[claimant] or DOUBLE
+    def _bits(self, claimant: Claimant, inputs: Inputs, name: str) -> int:
+        """The digits shown so far as one input is moved; where the values are round there may seem to be fewer.
+
+        Not by all inputs together: of logits in single precision beside targets in double all values are double.
+        """
+        known = self.shown.get((claimant, name), 0)
+        if known < DOUBLE:
+            self.shown[claimant, name] = known = max(known, bits_of(claimant, inputs, [name], self.seed))
+        return known or DOUBLE
 
     def _names(self, inputs: Inputs, wrt: str) -> list[str]:
         names = floats(inputs)
