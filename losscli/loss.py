@@ -340,7 +340,8 @@ def _modules() -> list[str]:
 
 def _mentioning(wanted: str) -> Iterator[str]:
     """The modules in whose source a loss is defined under a name, or the name is quoted, as an alias is."""
-    marks = f"\ndef {wanted.replace('-', '_')}(".encode(), f'"{wanted}"'.encode()
+    # Bytes of the command line that are no text come as surrogates, which no strict encoding takes.
+    marks = [mark.encode(errors="surrogatepass") for mark in (f"\ndef {wanted.replace('-', '_')}(", f'"{wanted}"')]
     for module in _modules():
         if any(mark in _source(module) for mark in marks):
             yield module

@@ -71,7 +71,7 @@ def guarded(command: Callable[[], object], argv: list[str]) -> int:
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
     except Exception as error:
-        if "--debug" in argv and not isinstance(error, LosscliError | OSError):
+        if "--debug" in argv and not isinstance(error, OSError) and _known(error) is None:
             raise
         return _failed(error, argv)
     finally:
