@@ -327,10 +327,13 @@ def catalogue() -> Mapping[str, Loss]:
 def get(name: str) -> Loss:
     """The loss of a name or an alias; UsageError with the nearest names when there is none."""
     wanted = name.strip().lower().replace("_", "-")
-    # Who asks for one loss does not wait for all: the modules that mention its name come first, and mostly suffice.
-    for module in _mentioning(wanted):
-        importlib.import_module(module)
-    return _named(wanted, _CATALOGUE) or _named(wanted, catalogue()) or _unknown(name, wanted)
+    found = _named(wanted, _CATALOGUE)
+    if found is None:
+        # Who asks for one loss does not wait for all: the modules that mention its name come first, and mostly suffice.
+        for module in _mentioning(wanted):
+            importlib.import_module(module)
+        found = _named(wanted, _CATALOGUE) or _named(wanted, catalogue())
+    return found or _unknown(name, wanted)
 
 
 def _modules() -> list[str]:

@@ -32,16 +32,13 @@ class Labelled(Objective):
 
     def fold(self, x: Array) -> Fold:
         """The fold with the labels replaced."""
-        how, arrays = self.plan.how, list(self.table.arrays)
+        how = self.plan.how
         share = (1.0 - how.label_smoothing) * (1.0 if how.class_weight is None else how.class_weight)
-        arrays[self.at] = Target(mass=self.x + share * (x - self.x))
-        return self.plan.way().fold(*arrays)
+        return self.plan.way().fold(*self._with(Target(mass=self.x + share * (x - self.x))).arrays)
 
     def moved(self, x: Array) -> Labelled:
         """The same losses where the masses in force are others."""
-        arrays = list(self.table.arrays)
-        arrays[self.at] = Target(mass=x)
-        return replace(self, table=replace(self.table, arrays=tuple(arrays)))
+        return replace(self, table=self._with(Target(mass=x)))
 
     def gradient(self, x: Array) -> Array:
         """The slopes of the summed weighted losses: the same everywhere."""

@@ -92,9 +92,7 @@ class Objective:
 
     def fold(self, x: Array) -> Fold:
         """The fold with the input replaced."""
-        arrays = list(self.table.arrays)
-        arrays[self.at] = x
-        return self.plan.way().fold(*arrays)
+        return self.plan.way().fold(*self._with(x).arrays)
 
     @cached_property
     def held(self) -> Any:
@@ -114,9 +112,13 @@ class Objective:
 
     def moved(self, x: Array) -> Objective:
         """The same losses at another point."""
+        return replace(self, table=self._with(x))
+
+    def _with(self, entry: Any) -> Table:
+        """The table with the input replaced."""
         arrays = list(self.table.arrays)
-        arrays[self.at] = x
-        return replace(self, table=replace(self.table, arrays=tuple(arrays)))
+        arrays[self.at] = entry
+        return replace(self.table, arrays=tuple(arrays))
 
     def values(self, x: Array) -> Array:
         """Weighted losses, one per row or group, with the input replaced."""

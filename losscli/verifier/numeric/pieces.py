@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -60,7 +60,9 @@ def _changes(label: Piece, x: Array, ulp: Array) -> BoolArray:
 
 def on_kinks(piece: Piece | None, x: Array, blur: Array | float = 0.0) -> BoolArray:
     """Find the entries that stand on a kink, as the labels of smooth pieces tell; ``blur`` as in declared_reach."""
-    return declared_reach(piece, x, np.maximum(1.0, np.abs(x)), -np.inf, np.inf, blur).on
+    if piece is None:
+        return np.zeros(x.shape, np.bool_)
+    return _on(_labels(piece, -np.inf, np.inf), x, np.maximum(1.0, np.abs(x)), blur)[0]
 
 
 def declared_reach(
@@ -72,23 +74,8 @@ def declared_reach(
     """
     if piece is None:
         return Reach(np.full(x.shape, np.inf), np.full(x.shape, np.inf), np.zeros(x.shape, np.bool_))
-
-    def label(t: Array) -> NDArray[Any]:
-        with np.errstate(all="ignore"):
-            return np.asarray(piece(np.clip(t, low, high)))
-
-    reach = _reach(label, x, scale, _ulp(x))
-    # At 0 floats are finer than what 1 - x is rounded to: no label changes beside x, and at every step another is met.
-    stuck = (reach.left == 0.0) & (reach.right == 0.0) & ~reach.on
-    if not stuck.any():
-        return reach
-    wide = _reach(label, x, scale, np.maximum(_ulp(x), blur))
-    stuck &= wide.on
-    return Reach(*(np.where(stuck, b, a) for a, b in zip(astuple(reach), astuple(wide), strict=True)))
-
-
-def _reach(label: Piece, x: Array, scale: Array, ulp: Array) -> Reach:
-    here, on = label(x), _changes(label, x, ulp)
+    label = _labels(piece, low, high)
+    here, (on, ulp) = label(x), _on(label, x, scale, blur)
     mask = on.reshape(on.shape + (1,) * (here.ndim - 1))
 
     def clean(step: Array) -> Array:
@@ -97,6 +84,28 @@ def _reach(label: Piece, x: Array, scale: Array, ulp: Array) -> Reach:
         return _clean(label, x, step, np.where(mask, label(x + np.copysign(2 * ULPS * ulp, step)), here))
 
     return Reach(clean(-scale), clean(scale), on)
+
+
+def _labels(piece: Piece, low: Array | float, high: Array | float) -> Piece:
+    def label(t: Array) -> NDArray[Any]:
+        with np.errstate(all="ignore"):
+            return np.asarray(piece(np.clip(t, low, high)))
+
+    return label
+
+
+def _on(label: Piece, x: Array, scale: Array, blur: Array | float) -> tuple[BoolArray, Array]:
+    """Where x is on a kink, and the distances that tell: an ulp each, or the blur where floats are too fine."""
+    ulp, least = _ulp(x), scale * 2.0 ** -(1 + LEVELS)
+    on = _changes(label, x, ulp)
+    # At 0 floats are finer than what 1 - x is rounded to: no label changes beside x, and at every step another is met.
+    here = label(x)
+    stuck = ~on & ~_same(label(x - least), here) & ~_same(label(x + least), here)
+    if not stuck.any():
+        return on, ulp
+    wide = np.maximum(ulp, blur)
+    stuck &= _changes(label, x, wide)
+    return on | stuck, np.where(stuck, wide, ulp)
 
 
 def _clean(label: Piece, x: Array, scale: Array, want: NDArray[Any]) -> Array:

@@ -56,7 +56,7 @@ class Remarks:
         verdict = check.verdict
         wrong = check.counts["fail"] + check.counts["kink_fail"]
         if check.missed and not wrong:
-            # Of a loss of the catalogue every fault can be seen; a coarse function leaves no choice.
+            # Unlike a loss of the catalogue, a function may be coarse: what was missed is a limit, or a doubt.
             verdict = check.besides
             self._missed([name.partition(" (")[0] for name in check.missed])
         if self.faults:
