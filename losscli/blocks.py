@@ -16,6 +16,7 @@ from losscli.inputs import Array, Fold, no_curve
 from losscli.loss import Batch, Bound, Fault, Pooled, Rows, Slope
 from losscli.plan import Plan
 from losscli.results import Wants
+from losscli.stable import by_row
 from losscli.sums import Exact, ExactArray, Part, Tally, largest
 from losscli.targets import Table, Weighing, arrange, by_labels, weigh
 
@@ -240,4 +241,4 @@ class Scaled(Sequence[Array]):
         own = self.partials[at]
         if self.factor is None:
             return own
-        return own * (self.factor[:, None] if self.factor.ndim and own.ndim > 1 else self.factor)
+        return own * by_row(self.factor, own)

@@ -121,6 +121,11 @@ def over(a: Array, b: Array) -> Array:
     return np.where(zero, 0.0, a / b) if zero.any() else a / b
 
 
+def by_row(factor: Array, x: Array) -> Array:
+    """A factor of each row of x, or one of all, in a shape that multiplies x."""
+    return factor.reshape(factor.shape + (1,) * (x.ndim - factor.ndim)) if factor.ndim else factor
+
+
 def xlogy(x: Array, y: Array) -> Array:
     """x · log(y) with 0 · log(0) = 0."""
     return times(x, np.log(y))

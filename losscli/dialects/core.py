@@ -12,6 +12,7 @@ import numpy as np
 from losscli.errors import UsageError, did_you_mean
 from losscli.inputs import PROBABILITY, Array, Fold, Input, Link, Partials, unscaled
 from losscli.loss import Batch, Dialect, Loss, Pooled, Rows, Slope
+from losscli.stable import by_row
 
 # Each is a module of this package with a table DIALECTS.
 PEERS = ("torch", "keras", "optax", "sklearn", "lightgbm", "xgboost")
@@ -71,8 +72,8 @@ def _times(kernel: Any, factor_of: Callable[..., Array]) -> Any:
 
         def scaled(slope: Slope) -> Slope:
             if isinstance(slope, tuple):
-                return tuple(factor.reshape(factor.shape + (1,) * (one.ndim - 1)) * one for one in slope)
-            return factor.reshape(factor.shape + (1,) * (slope.ndim - 1)) * slope
+                return tuple(by_row(factor, one) * one for one in slope)
+            return by_row(factor, slope) * slope
 
         return replace(
             plain,
@@ -108,7 +109,7 @@ def _clipped(link: Link, dialect: Dialect, names: tuple[str, ...]) -> Link:
             # What libraries put in the place of a Hessian is a function of a row's own slopes, before its weight.
             own, factor = unscaled(a)
             made = dialect.hessian(plain.hessian(own, unscaled(b)[0], name), gradient(own, name))
-            return made if factor is None else made * factor.reshape(factor.shape + (1,) * (made.ndim - factor.ndim))
+            return made if factor is None else made * by_row(factor, made)
 
         return replace(plain, gradient=gradient, hessian=hessian)
 

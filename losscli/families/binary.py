@@ -49,7 +49,7 @@ def _by_logit(z: Array, a: Partials) -> Array:
         p, q = stable.odds(z)
         slope = np.where(np.isfinite(slope), slope, own[1] * p - own[0] * q)
     if factor is not None:
-        slope *= factor[:, None] if factor.ndim < slope.ndim and factor.ndim else factor
+        slope *= stable.by_row(factor, slope)
     return slope
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from losscli.families.plain import WEIGHTED
 from losscli.inputs import Array, Bools, Domain, Fold, Input, Link, Partials, Signature, no_curve, unscaled
+from losscli.stable import by_row
 
 # Coordinates between these have areas, and products of them, that neither overflow nor vanish.
 _TAME = (1e-70, 1e70)
@@ -229,7 +230,7 @@ def _sized(make: Callable[[Array, Array], Pair], first: float, last: float) -> C
             if len(own) > len(_NAMES):
                 # Both edges together may be slow where each of them is steep.
                 made = made + by_size(own[at + len(_NAMES)] / unit)
-            return made if factor is None else made * (factor[:, None] if factor.ndim else factor)
+            return made if factor is None else made * by_row(factor, made)
 
         def by_size(by_edge: Array) -> Array:
             start, end = by_edge[:, :2], by_edge[:, 2:]
