@@ -519,9 +519,9 @@ RULES = {
         agreement_by_chance_is_no_convergence,
     ),
     "what x is compared with is rounded": Rule(
-        pieces.declared_reach,
-        "np.maximum(_ulp(x), blur)",
-        "_ulp(x)",
+        pieces._on,
+        "np.maximum(ulp, blur)",
+        "ulp",
         a_tie_that_floats_are_too_fine_to_break_is_a_kink,
     ),
     "what is left of truncation widens the bars": Rule(differences, "SAFETY", 0.0, slow_powers_have_wide_bars),
