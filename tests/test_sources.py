@@ -195,6 +195,14 @@ def test_both_parsers_read_and_refuse_the_same(table: tuple[bytes, list[int]], b
         assert fast == outcome(*table)
 
 
+def test_a_blank_line_at_the_end_of_a_block_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("pyarrow")
+    monkeypatch.setattr("losscli.files.dialect.BLOCK", 8)
+    monkeypatch.setattr("losscli.files.columns.BLOCK", 0)
+    source = open_source("-", stdin=io.BytesIO(b"1.5,2.5\n\n3.5,4.5\n5.5,6.5"))
+    assert [source.place((row,)).line for row in range(3)] == [1, 3, 4]
+
+
 def test_pyarrow_is_put_to_use(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("pyarrow")
     monkeypatch.setattr("losscli.files.columns.BLOCK", 0)
