@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from losscli.inputs import Array, Fold, no_curve
 from losscli.loss import Batch, Bound, Fault, Pooled, Rows, Slope
 from losscli.plan import Plan
 from losscli.results import Wants
+from losscli.reveals import revealing
 from losscli.stable import by_row
 from losscli.sums import Exact, ExactArray, Part, Tally, largest
 from losscli.targets import Table, Weighing, arrange, by_labels, weigh
@@ -51,10 +52,15 @@ class Work:
     totals: tuple[float, ...] = ()
     mean: float = 0.0
 
+    @cached_property
+    def revealing(self) -> tuple[str, ...]:
+        """The inputs that need no look, as what is wrong with them shows in the losses."""
+        return revealing(self.bound, self.plan)
+
     def __call__(self, span: Span) -> Part:
         """The block's part of the answer."""
         with np.errstate(all="ignore"):
-            table = arrange(self.plan, *span, trusting=True)
+            table = arrange(self.plan, *span, trusting=self.revealing)
             fold = folded(self.plan, table)
             fault = self.bound.fault(*fold.variables)
             if fault is not None:
@@ -152,7 +158,8 @@ class Work:
         first = Scaled(kernel.grad(), weighing.weight, self.scale)
         if gradient is not None:
             slopes = fold.gradient(first, wants.grad)
-            part = replace(part, gradient=self._put(wants.grad, gradient, span, weighing, slopes))
+            shared = self._put(wants.grad, gradient, span, weighing, slopes)
+            part = part if shared is None else replace(part, gradient=shared)
         if hessian is not None:
             if kernel.hess is None or not self.plan.signature.entry(wants.hess).curved or fold.hessian is no_curve:
                 message = f"{self.bound.loss.name} has no diagonal Hessian with respect to {wants.hess}"
@@ -161,7 +168,8 @@ class Work:
                 raise UsageError("hessian-none", message, hint=hint)
             second = Scaled(kernel.hess(), weighing.weight, self.scale)
             slopes = fold.hessian(first, second, wants.hess)
-            part = replace(part, hessian=self._put(wants.hess, hessian, span, weighing, slopes))
+            shared = self._put(wants.hess, hessian, span, weighing, slopes)
+            part = part if shared is None else replace(part, hessian=shared)
         return part
 
     def _put(self, name: str, target: Writable, span: Span, weighing: Weighing, slopes: Array) -> ExactArray | None:

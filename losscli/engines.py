@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from functools import reduce
 from itertools import chain, islice
+from operator import add
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from losscli.errors import UsageError
@@ -23,8 +25,8 @@ _BATCH = 8
 class Engine(Protocol):
     """A lazy map with few items in flight at once, whose results are there to be added up.
 
-    Those of this module come one by one, in the order of the items; those of a cluster as they are finished, many of
-    them added up already. So whoever maps takes their sum, and they must be of a kind that adds up exactly.
+    Those of serial come one by one, those of threads and of a cluster many of them added up already, the latter as they
+    are finished. So whoever maps takes their sum, and they must be of a kind that adds up exactly.
     """
 
     def __call__(self, work: Callable[[Item], Made], items: Iterable[Item]) -> Iterator[Made]:
@@ -56,14 +58,14 @@ def threads(workers: int) -> Engine:
 
         keep_pages()
         with ThreadPoolExecutor(workers) as pool:
-            flying: deque[Future[list[Made]]] = deque()
+            flying: deque[Future[Made]] = deque()
             try:
                 for batch in _batches(chain(first, stream)):
-                    flying.append(pool.submit(lambda batch: [work(item) for item in batch], batch))
+                    flying.append(pool.submit(lambda batch: reduce(add, map(work, batch)), batch))
                     if len(flying) >= 2 * workers:
-                        yield from flying.popleft().result()
+                        yield flying.popleft().result()
                 while flying:
-                    yield from flying.popleft().result()
+                    yield flying.popleft().result()
             finally:
                 for future in flying:
                     future.cancel()

@@ -230,15 +230,15 @@ def no_curve(a: Partials, b: Partials, name: str) -> Array:
 class Link:
     """One way of giving a family its inputs: as logits, as probabilities, ...
 
-    ``where`` defines the variables of the printed formulas in terms of the inputs; formula.py runs it. ``reveals``:
-    an entry of the first input that is outside its domain makes its row's loss infinite or NaN, so that nobody need
-    look for one before a loss is.
+    ``where`` defines the variables of the printed formulas in terms of the inputs; formula.py runs it. ``reveals``
+    names inputs of which an entry that is outside its domain comes through the fold, so that it makes its row's loss
+    infinite or NaN unless the loss is bounded there: see reveals.py.
     """
 
     fold: Callable[..., Fold]
     where: tuple[tuple[str, str], ...] = ()
     domains: Mapping[str, Domain] = field(default_factory=dict)
-    reveals: bool = False
+    reveals: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from losscli.columns import Column, Raw, Spans
 from losscli.errors import DataError, Place, UsageError
 from losscli.families.binary import smoothed
 from losscli.files.source import Source
-from losscli.inputs import IDENTITY, LABEL, Array, Groups, Input, Ints, Link, Signature
+from losscli.inputs import IDENTITY, LABEL, Array, Domain, Groups, Input, Ints, Link, Signature
 
 # The inputs of one block as float64: with as many temporaries they stay in a core's cache, and a block's arithmetic
 # takes several times as long as finding out what is to be done.
@@ -37,6 +37,16 @@ class How:
     label_smoothing: float = 0.0
     ignore_index: int | None = None
     zero_one_labels: bool = False
+
+
+@dataclass(frozen=True)
+class Laid:
+    """An input of a plan and what every block of it is read by: ``own_axes`` of it lie within a row, 1 for a vector."""
+
+    entry: Input
+    column: Column | None
+    own_axes: int
+    domain: Domain
 
 
 @dataclass(frozen=True)
@@ -74,6 +84,14 @@ class Plan:
         """How many axes of an input lie within a row: 1 for a vector."""
         axes = self.signature.entry(name).axes
         return int(self.signature.layout in ("classes", "rows")) if axes is None else len(axes) - 1
+
+    @cached_property
+    def laid(self) -> tuple[Laid, ...]:
+        """The inputs, looked up once for all blocks."""
+        return tuple(
+            Laid(entry, self.columns.get(name), self.own_axes(name), self.signature.domain(name, self.link))
+            for name, entry in zip(self.signature.names, self.signature.inputs, strict=True)
+        )
 
     def way(self, link: str = "") -> Link:
         """The link in force, or another one, with what is said of soft targets."""

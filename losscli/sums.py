@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -21,29 +21,35 @@ class Exact:
     special: float = 0.0
 
     def __add__(self, other: Exact) -> Exact:
-        total = self
+        parts: Iterable[float] = self.parts
         for x in other.parts:
-            total = total.plus(x)
-        return Exact(total.parts, total.special + other.special)
+            parts = _grown(parts, x)
+        return Exact(tuple(parts), self.special + other.special)
 
     def plus(self, x: float) -> Exact:
         """The sum and one more number; infinities and NaN are kept apart, as they have no exact parts."""
         if not math.isfinite(x):
             return Exact(self.parts, self.special + x)
-        parts: list[float] = []
-        for y in self.parts:
-            high = x + y
-            virtual = high - x
-            low = (x - (high - virtual)) + (y - virtual)
-            if low:
-                parts.append(low)
-            x = high
-        return Exact((*parts, x), self.special)
+        return Exact(tuple(_grown(self.parts, x)), self.special)
 
     @property
     def value(self) -> float:
         """The sum, rounded once."""
         return math.fsum(self.parts) if self.special == 0.0 else self.special
+
+
+def _grown(parts: Iterable[float], x: float) -> list[float]:
+    """Floats that do not overlap and add up to others and x."""
+    grown: list[float] = []
+    for y in parts:
+        high = x + y
+        virtual = high - x
+        low = (x - (high - virtual)) + (y - virtual)
+        if low:
+            grown.append(low)
+        x = high
+    grown.append(x)
+    return grown
 
 
 @dataclass(frozen=True)
@@ -127,9 +133,11 @@ class Part:
     def __add__(self, other: Part) -> Part:
         if not self.total:
             return other
-        classes = dict(self.classes)
-        for index, tally in other.classes.items():
-            classes[index] = classes[index] + tally if index in classes else tally
+        classes = self.classes
+        if other.classes:
+            classes = dict(classes)
+            for index, tally in other.classes.items():
+                classes[index] = classes[index] + tally if index in classes else tally
         return Part(
             tuple(a + b for a, b in zip(self.total, other.total, strict=True)),
             self.rows + other.rows,
@@ -151,4 +159,8 @@ def _both(a: ExactArray | None, b: ExactArray | None) -> ExactArray | None:
 
 def largest(count: int, pairs: tuple[tuple[float, int], ...]) -> tuple[tuple[float, int], ...]:
     """The largest of some (loss, row) pairs, NaN first of all; of equal ones those of the first rows."""
-    return tuple(heapq.nsmallest(count, pairs, key=lambda pair: (not np.isnan(pair[0]), -pair[0], pair[1])))
+    return (
+        ()
+        if not pairs
+        else tuple(heapq.nsmallest(count, pairs, key=lambda pair: (not np.isnan(pair[0]), -pair[0], pair[1])))
+    )

@@ -7,7 +7,7 @@ a kernel may rely on the domain of each of its inputs, and never meets a row tha
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ import numpy as np
 from losscli.columns import Column, Raw
 from losscli.errors import DataError, Place, did_you_mean
 from losscli.inputs import IDENTITY, LABEL, SIMPLEX, Array, Domain, Groups, Ints, Target
-from losscli.plan import Plan
+from losscli.plan import Laid, Plan
 from losscli.stable import FEW, times
 
 
@@ -197,11 +197,11 @@ def _checked_mass(plan: Plan, mass: Array, place: Callable[..., Place]) -> Array
     return mass
 
 
-def arrange(plan: Plan, start: int, stop: int, *, trusting: bool = False) -> Table:
+def arrange(plan: Plan, start: int, stop: int, *, trusting: Collection[str] = ()) -> Table:
     """A block as the fold reads it: kept rows only, float64, every number in its domain.
 
-    ``trusting`` leaves out the look at an input that reveals its own faults: who finds a loss that is not finite
-    must arrange the block again without it.
+    ``trusting`` leaves out the look at inputs that reveal their own faults: who finds a loss that is not finite must
+    arrange the block again without it.
     """
     weighing = weigh(plan, start, stop)
     groups = None
@@ -210,18 +210,17 @@ def arrange(plan: Plan, start: int, stop: int, *, trusting: bool = False) -> Tab
         before = int(np.searchsorted(plan.groups.starts, start))
         groups = Groups(plan.groups.starts[here] - start, plan.groups.sizes[here], before)
     arrays: list[Any] = []
-    for entry in plan.signature.inputs:
-        if entry.shared:
-            arrays.append(_shared(plan, entry.name))
-        elif entry.domain is IDENTITY:
+    for laid in plan.laid:
+        if laid.entry.shared:
+            arrays.append(_shared(plan, laid.entry.name))
+        elif laid.entry.domain is IDENTITY:
             arrays.append(groups)
-        elif entry.name not in plan.columns:
+        elif laid.column is None:
             arrays.append(None)
-        elif entry.domain is LABEL:
+        elif laid.entry.domain is LABEL:
             arrays.append(weighing.target)
         else:
-            sure = trusting and plan.signature.links[plan.link].reveals and entry is plan.signature.inputs[0]
-            arrays.append(_numbers(plan, entry.name, weighing.keep, start, stop, sure))
+            arrays.append(_numbers(plan, laid, laid.column, weighing.keep, (start, stop), laid.entry.name in trusting))
     return Table(tuple(arrays), weighing, groups)
 
 
@@ -235,25 +234,28 @@ def _shared(plan: Plan, name: str) -> Array | None:
     return array
 
 
-def _numbers(plan: Plan, name: str, keep: Ints | None, start: int, stop: int, sure: bool) -> Array:
+def _numbers(plan: Plan, laid: Laid, column: Column, keep: Ints | None, span: tuple[int, int], trusted: bool) -> Array:
     """Rows of one input as float64 (M,) or (M, C); refuses the first entry outside its domain."""
-    column = plan.columns[name]
-    raw = plan.read(column, start, stop)
+    name, start = laid.entry.name, span[0]
+    raw = plan.read(column, *span)
     if raw.dtype.kind == "U":
         raw = _by_name(raw.reshape(-1), plan.how.classes, _placer(plan, column, start, None)).reshape(raw.shape)
-    flat = raw.reshape(-1, *raw.shape[raw.ndim - plan.own_axes(name) :])
+    own = laid.own_axes
+    flat = raw if raw.ndim == 1 + own else raw.reshape(-1, *raw.shape[raw.ndim - own :])
     if keep is not None:
         flat = flat[keep]
     block = np.asarray(flat, dtype=np.float64, order="F" if flat.ndim == 2 and flat.shape[-1] < FEW else "C")
     signed = plan.how.zero_one_labels and name == "label"
     if signed:
         block = _signed(block, _placer(plan, column, start, keep))
-    domain = plan.signature.domain(name, plan.link)
+    if trusted:
+        return block
+    domain = laid.domain
     # A float32 has half the bytes to look through, and an integer no fraction.
     plain = flat.dtype == np.float32 or (domain.index and flat.dtype.kind in "iu")
     looked = flat if plain and not signed else block
     # What single precision cannot decide double precision does.
-    if not (sure or domain.admits(looked) or domain.admits(block)):
+    if not (domain.admits(looked) or domain.admits(block)):
         _refuse(domain, name, block, _placer(plan, column, start, keep))
     return block
 

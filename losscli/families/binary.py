@@ -109,7 +109,7 @@ BINARY = Signature(
     ),
     "elements",
     {
-        "logits": Link(binary_logits, (("p", _SIGMOID), ("t", "target"))),
+        "logits": Link(binary_logits, (("p", _SIGMOID), ("t", "target")), reveals=("logits",)),
         "probs": Link(binary_probs, (("p", "logits"), ("t", "target")), {"logits": PROBABILITY}),
     },
     options=WEIGHTED | {"label-smoothing", "classes"},

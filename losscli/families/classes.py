@@ -282,7 +282,7 @@ LIKELIHOOD = Signature(
     (Input("logits", LOGIT, differentiable=True, help="one score per class (N, C, ...)"), LABELS),
     "classes",
     {
-        "logits": Link(likelihood_logits, (("p", "exp(logits[y])/sum(exp(z) for z in logits)"),), reveals=True),
+        "logits": Link(likelihood_logits, (("p", "exp(logits[y])/sum(exp(z) for z in logits)"),), reveals=("logits",)),
         "log-probs": Link(likelihood_log_probs, (("p", "exp(logits[y])"),), {"logits": LOG_PROBABILITY}),
         "probs": Link(likelihood_probs, (("p", "logits[y]"),), {"logits": SIMPLEX}),
     },

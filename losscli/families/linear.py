@@ -37,7 +37,7 @@ def linear(reads: Signature) -> Signature:
         ),
         layout="rows",
         links={
-            name: Link(_fold(link.fold, scores.name, classes), (where, *link.where), reveals=False)
+            name: Link(_fold(link.fold, scores.name, classes), (where, *link.where), reveals=())
             for name, link in reads.links.items()
             # Any number may come out of a linear head: a probability or a rate may not be any.
             if link.domains.get(scores.name, scores.domain).low < 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -43,8 +44,8 @@ MULTILABEL = Signature(
     ),
     "rows",
     {
-        "logits": Link(BINARY.links["logits"].fold, (("p", "[1/(1 + exp(-z)) for z in logits]"), ("t", "target"))),
-        "probs": Link(BINARY.links["probs"].fold, (("p", "logits"), ("t", "target")), {"logits": PROBABILITY}),
+        "logits": replace(BINARY.links["logits"], where=(("p", "[1/(1 + exp(-z)) for z in logits]"), ("t", "target"))),
+        "probs": BINARY.links["probs"],
     },
     options=WEIGHTED | {"label-smoothing"},
     head=True,

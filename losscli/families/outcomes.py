@@ -9,7 +9,7 @@ import numpy as np
 
 from losscli import stable
 from losscli.families.binary import BINARY, binary_logits, binary_probs
-from losscli.inputs import Array, Fold, Link
+from losscli.inputs import Array, Fold
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,7 @@ OUTCOMES = replace(
     BINARY,
     name="outcomes",
     links={
-        name: Link(_FOLDS[name], (*link.where, ("q", "1 - p")), link.domains) for name, link in BINARY.links.items()
+        name: replace(link, fold=_FOLDS[name], where=(*link.where, ("q", "1 - p")))
+        for name, link in BINARY.links.items()
     },
 )

@@ -19,7 +19,7 @@ RESIDUAL = Signature(
     "residual",
     (Input("prediction", REAL, differentiable=True), Input("target", REAL, differentiable=True)),
     "elements",
-    {"values": Link(residual, (("r", "prediction - target"),))},
+    {"values": Link(residual, (("r", "prediction - target"),), reveals=("prediction", "target"))},
     options=WEIGHTED,
     head=True,
 )

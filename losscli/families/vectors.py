@@ -14,7 +14,7 @@ VECTORS = Signature(
         Input("y", REAL, differentiable=True, help="one vector per row (N, D)"),
     ),
     "rows",
-    {"values": Link(plain("x", "y"))},
+    {"values": Link(plain("x", "y"), reveals=("x", "y"))},
     options=WEIGHTED,
 )
 TRIPLETS = Signature(
