@@ -1,4 +1,7 @@
-"""Growth: time over rows of ten classes in a mapped NPY file of float32, on one thread and on two."""
+"""Growth: time over rows of ten classes in a mapped NPY file of float32, by one worker and by two.
+
+Two workers are what the command line has by default: threads, and processes for large data.
+"""
 
 from __future__ import annotations
 
@@ -31,13 +34,13 @@ def generate(folder: Path, rows: int) -> dict[str, np.ndarray[Any, Any]]:
 
 
 def measure(data: dict[str, np.ndarray[Any, Any]], runs: int, wants: Wants) -> list[str]:
-    """A row of the table: the data on each number of threads, in turn."""
+    """A row of the table: the data by each number of workers, in turn."""
     bound = get("ce").bind()
-    engines = {workers: engine("threads", workers) for workers in range(1, timing.THREADS + 1)}
+    engines = {workers: engine("processes", workers) for workers in range(1, timing.THREADS + 1)}
     calls = {str(n): lambda e=e: evaluate(bound, data, engine=e, wants=wants).value for n, e in engines.items()}
     values = {call() for call in calls.values()}
     if len(values) > 1:
-        raise RuntimeError(f"the value depends on the threads: {values}")
+        raise RuntimeError(f"the value depends on the workers: {values}")
     times = list(timing.interleaved(calls, runs).values())
     each = [f"{took.median:.4f}" for took in times]
     entries = data["logits"].size
@@ -58,6 +61,6 @@ def main(argv: list[str]) -> None:
     with tempfile.TemporaryDirectory() as name:
         data = generate(Path(name), most)
         rows = [measure({key: array[:n] for key, array in data.items()}, args.runs, Wants()) for n in sizes]
-    heads = ["rows", "entries", "1 thread, s", "2 threads, s", "1 thread, ns/entry", "2 threads, ns/entry", "ratio"]
+    heads = ["rows", "entries", "1 worker, s", "2 workers, s", "1 worker, ns/entry", "2 workers, ns/entry", "ratio"]
     print(f"ce, the value; medians of {args.runs} runs in turn. {timing.machine('numpy')}.\n")
     print(timing.markdown(heads, rows, 0))

@@ -110,11 +110,27 @@ def process(command: Sequence[str], sample: float = 0.0) -> Run:
 
 
 def _watch(pid: int, pause: float, seen: list[int], ended: threading.Event) -> None:
-    status = Path(f"/proc/{pid}/status")
     while not ended.wait(pause):
-        with suppress(OSError, StopIteration):
-            lines = status.read_text(encoding="ascii").splitlines()
-            seen[0] = max(seen[0], next(int(line.split()[1]) for line in lines if line.startswith("RssAnon")))
+        seen[0] = max(seen[0], sum(map(_private, [pid, *_children(pid)])))
+
+
+def _children(pid: int) -> list[int]:
+    return [int(path.name) for path in Path("/proc").glob("[0-9]*") if _parent(path) == pid]
+
+
+def _parent(process: Path) -> int:
+    with suppress(OSError):
+        # Behind the name, which may hold anything, come the state and the parent.
+        return int((process / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()[1])
+    return 0
+
+
+def _private(pid: int) -> int:
+    """The kB of a process that no file stands behind; what it shares with others is shared out among them."""
+    with suppress(OSError, StopIteration):
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("Pss_Anon"))
+    return 0
 
 
 def measured(command: Sequence[str], most: int = 0) -> Run:

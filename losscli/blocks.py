@@ -12,6 +12,7 @@ import numpy as np
 
 from losscli.columns import Writable
 from losscli.errors import DataError, Place, UsageError
+from losscli.files.row_file import RowFile, RowFiles
 from losscli.inputs import Array, Fold, no_curve
 from losscli.loss import Batch, Bound, Fault, Pooled, Rows, Slope
 from losscli.plan import Plan
@@ -51,6 +52,14 @@ class Work:
     outputs: Outputs
     totals: tuple[float, ...] = ()
     mean: float = 0.0
+
+    @property
+    def forkable(self) -> bool:
+        """Whether a copy of this process can do it: what it writes goes to files, or to arrays mapped from them."""
+        return all(
+            target is None or isinstance(target, RowFile | RowFiles) or getattr(target, "mode", "") in ("r+", "w+")
+            for target in vars(self.outputs).values()
+        )
 
     @cached_property
     def revealing(self) -> tuple[str, ...]:

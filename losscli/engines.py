@@ -91,4 +91,10 @@ def engine(name: str = "threads", workers: int | None = None) -> Engine:
         return serial
     if name == "threads":
         return threads(count)
-    raise UsageError("engine-unknown", f"no engine named {name!r}", hint="the engines are serial and threads")
+    if name == "processes":
+        from losscli.processes import processes
+
+        return processes(count)
+    raise UsageError(
+        "engine-unknown", f"no engine named {name!r}", hint="the engines are serial, threads and processes"
+    )

@@ -51,13 +51,14 @@ def wrt_option(loss: Loss, default: str | None, text: str) -> Option:
 def engine_options() -> list[Option]:
     """Options about who works on the blocks of rows."""
     return [
-        Option("threads", int, None, "Worker threads; one per processor unless said otherwise.", least=1),
+        Option("threads", int, None, "Threads or processes; one per processor unless said otherwise.", least=1),
         Option(
             "engine",
             str,
-            "threads",
-            "Who works on blocks of rows: dask starts a cluster on this machine. The answer has the same bits.",
-            choices=("serial", "threads", "dask"),
+            "processes",
+            "Who works on blocks of rows: processes are for large data, and threads where they are small or the system"
+            " makes no copies of itself; dask starts a cluster on this machine. The answer has the same bits.",
+            choices=("serial", "threads", "processes", "dask"),
         ),
         Option("scheduler", str, None, "The Dask cluster to use, such as tcp://host:8786.", metavar="ADDRESS"),
         Option("workers", int, 2, "Worker processes of a Dask cluster on this machine.", least=1),

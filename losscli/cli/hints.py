@@ -38,7 +38,7 @@ WAYS_OUT = {
     "class-axis": "axes count from 0; -1 is the last one",
     "class-weight": "write a,b,c, one number of at least 0 per class, or name a file of them",
     "classes": "name each class once, in order: --classes a,b,c",
-    "engine-unknown": "the engines are serial, threads and dask",
+    "engine-unknown": "the engines are serial, threads, processes and dask",
     "checkpoint-other": "name another file after --resume, or delete this one to begin again",
     "checkpoint-damaged": "delete the file to begin again",
     "cluster-unreachable": "check the address, and that the scheduler runs and has workers",

@@ -28,7 +28,6 @@ class RowFile:
         self.offset = offset
         self.shape = shape
         self._handle = -1
-        self._dirty = False
 
     @classmethod
     def of(cls, mapped: np.memmap[Any, Any]) -> RowFile:
@@ -60,7 +59,6 @@ class RowFile:
             raise self._failure(error) from None
 
     def _write(self, start: int, block: Array) -> None:
-        self._dirty = True
         view, position = block.reshape(-1).view(np.uint8).data, self.offset + start
         while view:
             done = os.pwrite(self.handle, view, position)
@@ -71,11 +69,9 @@ class RowFile:
         return np.array(mapped, dtype) if copy or dtype not in (None, mapped.dtype) else mapped
 
     def flush(self) -> None:
-        """Have what was written put on the disk, where other machines see it."""
+        """Have what any process has written put on the disk, where other machines see it."""
         try:
-            if self._dirty:
-                self._dirty = False
-                os.fsync(self.handle)
+            os.fsync(self.handle)
         except OSError as error:
             raise self._failure(error) from None
 
