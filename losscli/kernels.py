@@ -19,8 +19,6 @@ Slope = Array | tuple[Array, ...]
 class Seldom(tuple[Any, ...]):
     """Partials of which some are seldom asked for: those are thunks, called when they are."""
 
-    __slots__ = ()
-
     def __getitem__(self, at: Any) -> Any:
         found: Any = super().__getitem__(at)
         if isinstance(at, slice):
@@ -29,6 +27,20 @@ class Seldom(tuple[Any, ...]):
 
     def __iter__(self) -> Iterator[Array]:
         return (self[at] for at in range(len(self)))
+
+
+class Mixture(Seldom):
+    """Partials of scale·(t·first + (1 - t)·second) by first, second and t: a fold may know a shorter way for them."""
+
+    weight: Array
+    scale: float
+
+    @classmethod
+    def of(cls, weight: Array, by_weight: Callable[[], Array], scale: float = 1.0) -> Mixture:
+        """Those of a mixture by the weight of its first part."""
+        made = cls((lambda: scale * weight, lambda: scale * (1.0 - weight), by_weight))
+        made.weight, made.scale = weight, scale
+        return made
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from losscli.families.linear import linear
 from losscli.inputs import Array, Fold, Signature
 from losscli.kernels import Batch as Batch
 from losscli.kernels import Kernel as Kernel
+from losscli.kernels import Mixture as Mixture
 from losscli.kernels import Pooled as Pooled
 from losscli.kernels import Rows as Rows
 from losscli.kernels import Seldom as Seldom

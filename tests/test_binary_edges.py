@@ -13,6 +13,8 @@ from accuracy import Draw, check
 
 from losscli.errors import DataError, UsageError
 from losscli.evaluate import evaluate
+from losscli.families.binary import binary_logits, expected, formed
+from losscli.kernels import Mixture
 from losscli.loss import get
 from losscli.plan import How
 from losscli.results import Result, Wants
@@ -335,3 +337,25 @@ def test_soft_margin_takes_no_padding() -> None:
     # Once in torch's documentation, never in its code: -1 is no target.
     with pytest.raises(DataError, match=r"target must be in \[0, 1\], not -1"):
         compute("multilabel-soft-margin", {"logits": np.zeros((2, 3)), "target": [[1, 0, 1], [1, -1, 0]]})
+
+
+def test_the_short_way_of_a_mixture_of_outcomes_ends_where_the_long_one_does() -> None:
+    """The expected surprise and its slope without either surprise: soft targets near 0 and 1, zeros of both signs."""
+    z = np.concatenate([SCORES, -SCORES, [0.0, -0.0, 1e-300, 745.0, -745.0, 1e8, -1e8], RNG.normal(size=500) * 10.0])
+    t = RNG.choice([0.0, 1.0, 0.5, 0.3, 1e-12, 1.0 - 1e-12, 1e-300], size=z.shape)
+    fold = binary_logits(z, t)
+    yes, no = map(formed, fold.variables[:2])
+    npt.assert_allclose(expected(t, *fold.variables[:2]), t * yes + (1.0 - t) * no, rtol=4 * EPS)
+    short = fold.gradient(Mixture.of(t, lambda: z), "logits")
+    with np.errstate(all="ignore"):
+        long = fold.gradient((t, 1.0 - t), "logits")
+    # Where a soft target is met what is left is the rounding of the chance, by either way.
+    npt.assert_allclose(short, long, rtol=8 * EPS, atol=2 * EPS * float(np.abs(t * (1.0 - t)).max()))
+    hard = (t == 0.0) | (t == 1.0)
+    npt.assert_allclose(short[hard], long[hard], rtol=8 * EPS)
+
+
+@pytest.mark.parametrize("target", [0.0, 1.0])
+def test_no_slope_changes_its_sign_at_a_score_of_minus_zero(target: float) -> None:
+    data = {"logits": np.array([0.0, -0.0]), "target": np.full(2, target)}
+    assert np.asarray(compute("bce", data).gradient).tolist() == [0.5 - target] * 2

@@ -65,3 +65,12 @@ def test_a_row_adds_up_to_the_same_bits_wherever_it_is_stored(classes: int) -> N
         alone = [stable.row_sums(other[at : at + 1]) for at in range(len(x))]
         assert np.concatenate(alone).tobytes() == sums.tobytes()
     np.testing.assert_allclose(sums, x.sum(axis=1), rtol=0.0, atol=classes * 4.0 * sys.float_info.epsilon)
+
+
+def test_sizes_take_the_signs_of_others_to_the_bit() -> None:
+    signs = np.array(ODD)
+    sizes = np.abs(np.random.default_rng(4).normal(size=(len(ODD), 3)))
+    sizes[0], sizes[1] = 0.0, np.inf
+    for laid in (np.ascontiguousarray, np.asfortranarray):
+        x = laid(np.tile(signs[:, None], 3))
+        assert stable.signed(laid(sizes), x).tobytes() == np.copysign(sizes, x).tobytes()

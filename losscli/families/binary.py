@@ -6,26 +6,103 @@ A soft target t mixes the losses of the two outcomes, t and 1 - t: the slope by 
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cached_property
+from typing import Any
 
 import numpy as np
+from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from losscli import stable
 from losscli.families.plain import WEIGHTED
 from losscli.inputs import PROBABILITY, REAL, Array, Fold, Input, Link, Partials, Signature, unscaled
+from losscli.kernels import Mixture
+
+
+class Bernoulli:
+    """An outcome of log-odds z and its opposite: their surprises, -log σ(z) and -log σ(-z), and what these share.
+
+    Both are log(1 + e^-|z|), and that of the unlikely one is |z| more.
+    """
+
+    def __init__(self, z: Array) -> None:
+        self.z = z
+        unlikely = np.abs(z)
+        np.negative(unlikely, out=unlikely)
+        self.ratio = np.exp(unlikely, out=unlikely)
+        self._missing: tuple[Array, Array] | None = None
+
+    @cached_property
+    def least(self) -> Array:
+        """The surprise of the likely outcome, log(1 + e^-|z|)."""
+        return np.asarray(np.log1p(self.ratio))
+
+    def missed(self, target: Array) -> Array:
+        """What the target says against the likely outcome, with the sign of z: 1 - t or -t."""
+        if self._missing is None or self._missing[0] is not target:
+            likely = np.logical_not(np.signbit(self.z)).view(np.int8).astype(np.float64)
+            likely -= target
+            self._missing = target, likely
+        return self._missing[1]
+
+    def expected(self, target: Array) -> Array:
+        """t times the one surprise and 1 - t times the other, without forming either: z (1 - t) or -z t is added."""
+        made = self.z * self.missed(target)
+        made += self.least
+        return made
+
+    def slope(self, target: Array) -> Array:
+        """The slope of the expected surprise by z, σ(z) - t, whose digits a σ(z) close to 1 would not have."""
+        chance = 1.0 + self.ratio
+        np.divide(self.ratio, chance, out=chance)
+        chance = stable.signed(chance, self.z)
+        return np.subtract(self.missed(target), chance, out=chance)
+
+
+class Surprise(NDArrayOperatorsMixin):
+    """The surprise of an outcome or of its opposite, ``side`` 1 or -1: an array to all who compute with it.
+
+    It is formed for them alone: the cross-entropy needs neither, and the four passes are a quarter of its time.
+    """
+
+    def __init__(self, variable: Bernoulli, side: float) -> None:
+        self.variable = variable
+        self._side = side
+
+    @cached_property
+    def array(self) -> Array:
+        """The surprise, in nats."""
+        # np.clip is a third of np.maximum's time.
+        made = np.clip(self.variable.z, 0.0, np.inf) if self._side < 0.0 else np.clip(self.variable.z, -np.inf, 0.0)
+        return (np.add if self._side < 0.0 else np.subtract)(self.variable.least, made, out=made)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        return np.array(self.array, dtype, copy=copy)
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
+        return getattr(ufunc, method)(*map(formed, inputs), **options)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.array, name)
+
+
+def formed(x: Any) -> Any:
+    """A surprise as an array, anything else as it is."""
+    return x.array if isinstance(x, Surprise) else x
+
+
+def expected(target: Array, yes: Array, no: Array) -> Array:
+    """t yes + (1 - t) no, without forming two surprises of the same variable."""
+    if isinstance(yes, Surprise) and isinstance(no, Surprise) and yes.variable is no.variable:
+        return yes.variable.expected(target)
+    return target * yes + (1.0 - target) * no
 
 
 def binary_logits(z: Array, target: Array) -> Fold:
     """yes = -log σ(z), no = -log σ(-z), the target, and how to come by the log-odds z."""
-    # The two surprises share one exponential and one logarithm; np.clip is a third of np.maximum's time.
-    excess = np.abs(z)
-    np.negative(excess, out=excess)
-    np.log1p(np.exp(excess, out=excess), out=excess)
-    yes, no = np.clip(z, -np.inf, 0.0), np.clip(z, 0.0, np.inf)
-    np.subtract(excess, yes, out=yes)
-    np.add(excess, no, out=no)
+    variable = Bernoulli(z)
 
     def gradient(a: Partials, name: str) -> Array:
-        return a[2] if name == "target" else _by_logit(z, a)
+        return a[2] if name == "target" else _by_logit(variable, a)
 
     def hessian(a: Partials, b: Partials, name: str) -> Array:
         if name == "target":
@@ -33,12 +110,24 @@ def binary_logits(z: Array, target: Array) -> Fold:
         p, q = stable.odds(z)
         return stable.times(q * q, b[0]) + stable.times(p * p, b[1]) + (a[0] + a[1]) * (p * q)
 
-    return Fold((yes, no, target, lambda: z), gradient, hessian)
+    return Fold((Surprise(variable, 1.0), Surprise(variable, -1.0), target, lambda: z), gradient, hessian)
 
 
-def _by_logit(z: Array, a: Partials) -> Array:
-    """p no' - (1 - p) yes' as (no' - e^-z yes')/(1 + e^-z): fewer passes, and one more to weigh it in the end."""
+def _by_logit(variable: Bernoulli, a: Partials) -> Array:
+    """p no' - (1 - p) yes': partials as the kernel gave them have fewer passes, and one more weighs them in the end."""
     own, factor = unscaled(a)
+    if isinstance(own, Mixture):
+        slope = variable.slope(own.weight)
+        factor = np.asarray(own.scale if factor is None else own.scale * factor)
+    else:
+        slope = _weighed(variable.z, own)
+    if factor is not None and not (factor.ndim == 0 and factor == 1.0):
+        slope *= stable.by_row(factor, slope)
+    return slope
+
+
+def _weighed(z: Array, own: Partials) -> Array:
+    """p no' - (1 - p) yes' as (no' - e^-z yes')/(1 + e^-z)."""
     e = np.negative(z)
     np.exp(e, out=e)
     slope = own[0] * e
@@ -48,8 +137,6 @@ def _by_logit(z: Array, a: Partials) -> Array:
     if not np.isfinite(slope.sum()):
         p, q = stable.odds(z)
         slope = np.where(np.isfinite(slope), slope, own[1] * p - own[0] * q)
-    if factor is not None:
-        slope *= stable.by_row(factor, slope)
     return slope
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from losscli import stable
-from losscli.families.binary import BINARY, binary_logits, binary_probs
+from losscli.families.binary import BINARY, binary_logits, binary_probs, formed
 from losscli.inputs import Array, Fold
 
 
@@ -32,7 +32,7 @@ class Outcomes:
 
 def outcomes_logits(z: Array, target: Array) -> Fold:
     """Both outcomes and the target; slopes are with respect to the logit, and to the target."""
-    yes, no, _, odds = binary_logits(z, target).variables
+    yes, no, _, odds = map(formed, binary_logits(z, target).variables)
     return _own(Outcomes(*stable.odds(z), yes, no, lambda: np.tanh(z / 2.0) / 2.0, odds, logit=True), target)
 
 

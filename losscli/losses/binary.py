@@ -11,10 +11,10 @@ from typing import Annotated
 
 import numpy as np
 
-from losscli.families.binary import BINARY
+from losscli.families.binary import BINARY, expected
 from losscli.families.outcomes import OUTCOMES, Outcomes
 from losscli.inputs import Bools
-from losscli.loss import Kinks, Param, Rows, Seldom, loss
+from losscli.loss import Kinks, Mixture, Param, Rows, Seldom, loss
 from losscli.losses.focal import focus
 from losscli.stable import Array, over, surplus, times
 
@@ -56,20 +56,20 @@ def bce(
     pos_weight: Annotated[float, Param("weight of the positive outcome", above=0)] = 1.0,
 ) -> Rows:
     """Binary cross-entropy in nats, the negative log-probability of the outcome."""
-    positive, negative = t if pos_weight == 1.0 else pos_weight * t, 1.0 - t
+
+    def flat() -> tuple[Array, Array]:
+        return np.zeros_like(t), np.zeros_like(t)
+
+    if pos_weight == 1.0:
+        return Rows(expected(t, yes, no), grad=lambda: Mixture.of(t, lambda: -odds()), hess=flat)
+    positive, negative = pos_weight * t, 1.0 - t
 
     def by_target() -> Array:
-        if pos_weight == 1.0:
-            return -odds()
         z = odds()
         first, second = _sure(z, yes, no)
         return _lead(pos_weight, first, 1.0, second, lambda: -z)
 
-    return Rows(
-        positive * yes + negative * no,
-        grad=lambda: Seldom((positive, negative, by_target)),
-        hess=lambda: (np.zeros_like(t), np.zeros_like(t)),
-    )
+    return Rows(positive * yes + negative * no, grad=lambda: Seldom((positive, negative, by_target)), hess=flat)
 
 
 @loss(

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from losscli.families.binary import expected
 from losscli.families.multilabel import LABEL_LISTS, MULTILABEL
 from losscli.inputs import Bools, Ints
-from losscli.loss import Kinks, Rows, Seldom, loss
+from losscli.loss import Kinks, Mixture, Rows, loss
 from losscli.stable import Array, row_sums
 
 
@@ -24,10 +25,9 @@ from losscli.stable import Array, row_sums
 def multilabel_soft_margin(yes: Array, no: Array, t: Array, odds: Callable[[], Array]) -> Rows:
     """Mean over the classes of their binary cross-entropies in nats."""
     classes = t.shape[1]
-    u = 1.0 - t
     return Rows(
-        row_sums(t * yes + u * no) / classes,
-        grad=lambda: Seldom((t / classes, u / classes, lambda: -odds() / classes)),
+        row_sums(expected(t, yes, no)) / classes,
+        grad=lambda: Mixture.of(t, lambda: -odds() / classes, 1.0 / classes),
         hess=lambda: (np.zeros_like(t), np.zeros_like(t)),
     )
 

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from losscli.blocks import Scaled
+from losscli.families.binary import formed
 from losscli.inputs import PROBABILITY, Array, Fold, Partials, Target
 from losscli.loss import Bound, Pooled
 from losscli.plan import Plan
@@ -58,7 +59,9 @@ class ExactSlopes:
 
     def fold_of(self, arrays: Sequence[Any], link: str = "") -> Fold:
         """The fold of other data, or by another way of giving them."""
-        return self.plan.way(link).fold(*arrays)
+        fold = self.plan.way(link).fold(*arrays)
+        # What is formed when it is asked for could not be moved.
+        return replace(fold, variables=tuple(map(formed, fold.variables)))
 
     @cached_property
     def value(self) -> Array:
