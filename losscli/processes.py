@@ -17,6 +17,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
@@ -48,22 +49,24 @@ def processes(workers: int) -> Engine:
     def run(work: Callable[[Item], Made], items: Iterable[Item]) -> Iterator[Made]:
         blocks = items if isinstance(items, Sequence) else list(items)
         if workers > 1 and len(blocks) >= _LEAST and sys.platform == "linux" and getattr(work, "forkable", False):
-            return _run(work, blocks, workers)
+            return _run(work, blocks, workers, others)
         return others(work, blocks)
 
     return run
 
 
-def _run(work: Callable[[Item], Made], blocks: Sequence[Item], workers: int) -> Iterator[Made]:
+def _run(work: Callable[[Item], Made], blocks: Sequence[Item], workers: int, others: Engine) -> Iterator[Made]:
     keep_pages()
     step = max(1, min(_LARGEST, len(blocks) // (_BATCHES * workers)), -(-len(blocks) // _TOKENS))
     batches = range(0, len(blocks), step)
     tokens = _tokens(len(batches))
     children: list[_Child] = []
     try:
-        for _ in range(workers):
-            children.append(_fork(work, lambda at: blocks[batches[at] : batches[at] + step], tokens, children))
-        yield from _collected(children, tokens)
+        # A system that grants no copy, or no further one, is no reason to give up.
+        with suppress(OSError):
+            for _ in range(workers):
+                children.append(_fork(work, lambda at: blocks[batches[at] : batches[at] + step], tokens, children))
+        yield from _collected(children, tokens) if children else others(work, blocks)
     finally:
         os.close(tokens)
         for child in children:
@@ -146,10 +149,15 @@ def _fork(
     work: Callable[[Any], Any], batch: Callable[[int], Iterable[Any]], tokens: int, elders: Sequence[_Child]
 ) -> _Child:
     reading, writing = os.pipe()
-    with warnings.catch_warnings():
-        # Libraries with threads warn that a copy has none of them: this one does arithmetic alone.
-        warnings.simplefilter("ignore")
-        pid = os.fork()
+    try:
+        with warnings.catch_warnings():
+            # Libraries with threads warn that a copy has none of them: this one does arithmetic alone.
+            warnings.simplefilter("ignore")
+            pid = os.fork()
+    except OSError:
+        os.close(reading)
+        os.close(writing)
+        raise
     if not pid:
         # A pipe ends when all who could read it are gone, and its writer with it.
         for pipe in (reading, *(elder.pipe for elder in elders)):
@@ -166,8 +174,8 @@ def _live(work: Callable[[Any], Any], batch: Callable[[int], Iterable[Any]], tok
         # Whoever interrupts the program interrupts the parent, too, which ends its children.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        # A collection would touch, and so copy, every page of the parent's objects.
-        gc.disable()
+        # Or collections would touch, and so copy, every page of the parent's objects.
+        gc.freeze()
         while token := os.read(tokens, _TOKEN.size):
             at = _TOKEN.unpack(token)[0]
             try:

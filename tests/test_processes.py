@@ -144,6 +144,19 @@ def test_a_worker_that_is_killed_is_told_of() -> None:
     assert caught.value.code == "worker-killed"
 
 
+@pytest.mark.parametrize("granted", [0, 1])
+def test_a_system_that_grants_fewer_copies_still_has_an_answer(granted: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    forks, fork = iter(range(granted)), os.fork
+
+    def limited() -> int:
+        if next(forks, None) is None:
+            raise BlockingIOError("no more processes")
+        return fork()
+
+    monkeypatch.setattr(os, "fork", limited)
+    assert total(lambda item: item) == sum(range(50))
+
+
 def test_whoever_stops_listening_ends_the_workers() -> None:
     def work(item: int) -> Exact:
         time.sleep(0.01 * item)
