@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from functools import reduce
@@ -89,7 +90,8 @@ def engine(name: str = "threads", workers: int | None = None) -> Engine:
         raise UsageError("parameter-range", f"--threads must be at least 1, not {workers}")
     if name == "serial":
         return serial
-    if name == "threads":
+    if name == "threads" or (name == "processes" and sys.platform != "linux"):
+        # Elsewhere a process cannot be trusted to go on as a copy of itself, if it can be copied at all.
         return threads(count)
     if name == "processes":
         from losscli.processes import processes

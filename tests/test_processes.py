@@ -157,6 +157,31 @@ def test_a_system_that_grants_fewer_copies_still_has_an_answer(granted: int, mon
     assert total(lambda item: item) == sum(range(50))
 
 
+def test_a_parent_that_was_told_to_ignore_its_children_has_its_answer() -> None:
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        assert total(lambda item: item) == sum(range(50))
+        with pytest.raises(DataError, match="a worker process was lost"):
+            total(lambda item: os.kill(os.getpid(), signal.SIGKILL) if item == 20 else 1.0)
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+
+
+def test_an_interrupt_while_a_copy_is_made_is_the_parents(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would unwind the copy, too, through everything that the parent does at its end."""
+    fork = os.fork
+
+    def interrupted() -> int:
+        pid = fork()
+        os.kill(os.getpid(), signal.SIGINT)
+        return pid
+
+    monkeypatch.setattr(os, "fork", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        total(lambda item: item)
+    assert os.getpid() == here
+
+
 def test_whoever_stops_listening_ends_the_workers() -> None:
     def work(item: int) -> Exact:
         time.sleep(0.01 * item)
@@ -200,11 +225,11 @@ forked._LEAST = 2
 class Slow:
     forkable = True
     def __call__(self, item):
-        time.sleep(0.02)
+        os.write(1, b"on\\n")
+        time.sleep(0.2)
         return Exact().plus(1.0)
-print(os.getpid(), flush=True)
 for part in forked.processes(2)(Slow(), range(10000)):
-    print("on", flush=True)
+    pass
 """
 
 
@@ -229,7 +254,8 @@ def test_no_worker_outlives_its_parent(number: signal.Signals) -> None:
     errors = parent.communicate(timeout=30)[1]
     assert parent.returncode != 0
     assert errors.count("Traceback") == (number == signal.SIGINT), "the parent's own interrupt, and none of a worker's"
-    until = time.monotonic() + 30
+    # A batch of 64 blocks would take twice as long.
+    until = time.monotonic() + 6
     while not group_is_gone(parent.pid):
         assert time.monotonic() < until
         time.sleep(0.05)

@@ -81,7 +81,13 @@ class Surprise(NDArrayOperatorsMixin):
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
         return getattr(ufunc, method)(*map(formed, inputs), **options)
 
+    def __getitem__(self, at: Any) -> Any:
+        return self.array[at]
+
     def __getattr__(self, name: str) -> Any:
+        # While it is being copied it has no variable yet.
+        if name.startswith("__") or name == "variable":
+            raise AttributeError(name)
         return getattr(self.array, name)
 
 
