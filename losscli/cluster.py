@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import signal
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from losscli.engines import Engine, Item, Made
 from losscli.errors import ClusterError, DataError, LosscliError, UsageError
+from losscli.interrupts import later
 from losscli.worker import add_up, pack, short, versions
 
 if TYPE_CHECKING:
@@ -86,11 +86,12 @@ def _local() -> Iterator[Any]:
     import dask
     from distributed import LocalCluster
 
-    with (
-        tempfile.TemporaryDirectory(prefix="losscli-", ignore_cleanup_errors=True) as folder,
-        dask.config.set({"temporary-directory": folder}),
-        ExitStack() as stack,
-    ):
+    with ExitStack() as stack:
+        with later(signal.SIGINT):
+            # A folder is made before anybody knows that it is to be removed.
+            room = tempfile.TemporaryDirectory(prefix="losscli-", ignore_cleanup_errors=True)
+            folder = stack.enter_context(room)
+        stack.enter_context(dask.config.set({"temporary-directory": folder}))
         with _deaf():
             made = LocalCluster(
                 n_workers=0,
@@ -120,30 +121,10 @@ def _deaf() -> Iterator[None]:
     resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        with _interrupted_later():
+        with later(signal.SIGINT):
             yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-@contextmanager
-def _interrupted_later() -> Iterator[None]:
-    """Ctrl-C raises KeyboardInterrupt at the end of it.
-
-    Older threads, such as those of BLAS, hear it where this one does not, and what it cuts off midway may forget it.
-    """
-    usual = signal.getsignal(signal.SIGINT)
-    if usual is not signal.default_int_handler or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    heard: list[int] = []
-    signal.signal(signal.SIGINT, lambda number, _: heard.append(number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, usual)
-    if heard:
-        raise KeyboardInterrupt
 
 
 @contextmanager

@@ -25,6 +25,7 @@ from typing import Any, NoReturn
 
 from losscli.engines import Engine, Item, Made, threads
 from losscli.errors import DataError, LosscliError
+from losscli.interrupts import later
 from losscli.pages import keep_pages
 
 # With fewer blocks, of 2 MB each, threads are done before copies have memory of their own.
@@ -73,7 +74,8 @@ def _undisturbed() -> Iterator[None]:
     """Interrupts come afterwards: a copy would take them for its own, and the parent would not know of the copy."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDINGS)
     try:
-        yield
+        with later(*_ENDINGS):
+            yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 

@@ -35,6 +35,7 @@ from losscli.evaluate import evaluate
 from losscli.files import create_array, open_source
 from losscli.files.row_file import RowFile, RowFiles
 from losscli.files.source import Source
+from losscli.interrupts import later
 from losscli.plan import plan
 from losscli.results import Result, Wants
 from losscli.sums import Exact
@@ -450,7 +451,7 @@ def test_an_interrupt_while_a_cluster_is_made_comes_when_it_is() -> None:
     made = []
 
     def make() -> None:
-        with clusters._interrupted_later():
+        with later(signal.SIGINT):
             signal.raise_signal(signal.SIGINT)
             made.append("the cluster")
 
