@@ -38,11 +38,19 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def none_left() -> Iterator[None]:
-    """Every worker is gone, and has been asked how it ended."""
+def none_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Every worker is gone, and has been asked how it ended; other tests have children, too."""
+    made, fork = [], os.fork
+
+    def noted() -> int:
+        made.append(fork())
+        return made[-1]
+
+    monkeypatch.setattr(os, "fork", noted)
     yield
-    with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+    for child in made:
+        with pytest.raises(ChildProcessError):
+            os.waitpid(child, os.WNOHANG)
 
 
 @dataclass(frozen=True)
