@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from losscli.engines import Engine, Item, Made
 from losscli.errors import ClusterError, DataError, LosscliError, UsageError
-from losscli.interrupts import later
+from losscli.interrupts import deaf, later
 from losscli.worker import add_up, pack, short, versions
 
 if TYPE_CHECKING:
@@ -119,12 +119,8 @@ def _deaf() -> Iterator[None]:
         return
     # Whichever thread starts this helper of multiprocessing hears again afterwards.
     resource_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        with later(signal.SIGINT):
-            yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    with deaf(signal.SIGINT):
+        yield
 
 
 @contextmanager

@@ -29,3 +29,14 @@ def later(*numbers: signal.Signals) -> Iterator[None]:
             signal.signal(number, handler)
     for each in dict.fromkeys(heard):
         signal.raise_signal(each)
+
+
+@contextmanager
+def deaf(*numbers: signal.Signals) -> Iterator[None]:
+    """The same, and what begins within it, threads and processes, hears them no sooner than it wants to; POSIX."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    try:
+        with later(*numbers):
+            yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -17,7 +17,7 @@ import struct
 import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
@@ -25,7 +25,7 @@ from typing import Any, NoReturn
 
 from losscli.engines import Engine, Item, Made, threads
 from losscli.errors import DataError, LosscliError
-from losscli.interrupts import later
+from losscli.interrupts import deaf
 from losscli.pages import keep_pages
 
 # With fewer blocks, of 2 MB each, threads are done before copies have memory of their own.
@@ -60,24 +60,14 @@ def _run(work: Callable[[Item], Made], blocks: Sequence[Item], workers: int, oth
     children: list[_Child] = []
     with ExitStack() as stack:
         # A system that grants no copy, or no further one, is no reason to give up.
-        with _undisturbed(), suppress(OSError):
+        # Interrupts come afterwards: a copy would take them for its own, and the parent would not know of the copy.
+        with deaf(*_ENDINGS), suppress(OSError):
             tokens, step = _tokens(len(blocks), workers)
             stack.callback(os.close, tokens)
             for _ in range(workers):
                 children.append(_fork(work, lambda at: blocks[at * step : (at + 1) * step], tokens, children))
                 stack.callback(children[-1].end)
         yield from _collected(children, tokens) if children else others(work, blocks)
-
-
-@contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Interrupts come afterwards: a copy would take them for its own, and the parent would not know of the copy."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDINGS)
-    try:
-        with later(*_ENDINGS):
-            yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _tokens(blocks: int, workers: int) -> tuple[int, int]:

@@ -159,8 +159,6 @@ def _both(a: ExactArray | None, b: ExactArray | None) -> ExactArray | None:
 
 def largest(count: int, pairs: tuple[tuple[float, int], ...]) -> tuple[tuple[float, int], ...]:
     """The largest of some (loss, row) pairs, NaN first of all; of equal ones those of the first rows."""
-    return (
-        ()
-        if not pairs
-        else tuple(heapq.nsmallest(count, pairs, key=lambda pair: (not np.isnan(pair[0]), -pair[0], pair[1])))
-    )
+    if not pairs:
+        return ()
+    return tuple(heapq.nsmallest(count, pairs, key=lambda pair: (not np.isnan(pair[0]), -pair[0], pair[1])))
